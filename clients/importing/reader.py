@@ -1,0 +1,483 @@
+"""Bytes → (line, cells): decompression, encoding, delimiter, header, limits. Streams; knows no database.
+
+Each step is a generator over the one before, so memory stays at a few blocks whatever the file's size.
+Line numbers are those an editor shows: a row stands on the line where it begins.
+"""
+
+import codecs
+import csv
+import hashlib
+import io
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Protocol
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+
+from clients.importing.columns import COLUMNS, DEFAULT_LAYOUT, Layout, column_of, layout_of
+from clients.importing.problems import FileFault, MalformedRow
+
+_BLOCK = 256 * 1024  # bytes read, and at most decompressed, in one step
+_DELIMITERS = (",", ";", "\t", "|")
+_LINE_BREAK = re.compile(r"\r\n|\r|\n")
+
+# The row limit below is ours, with a message; csv's own limit would come first and says less.
+csv.field_size_limit(2**31 - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a file may ask of us at most; past one of them it is a file fault."""
+
+    bytes: int = 1024**3
+    decompressed_bytes: int = 4 * 1024**3
+    rows: int = 20_000_000
+    cells_per_row: int = 1_000
+    row_characters: int = 1_000_000
+
+
+class ByteStream(Protocol):
+    """What we need of a file: `read(n)` gives at most n bytes, none at the end."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class CsvReader:
+    """Iterates over a CSV file's data rows as (line, cells); `layout` says which cell is which column.
+
+    Opening it reads the header. Raises FileFault, at once or while iterating, when the file can't be
+    imported. What the user should know of how it was read is in `notices`, complete at the end.
+    """
+
+    def __init__(self, stream: ByteStream, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.bytes_read = 0  # as stored, before decompression
+        self.rows = 0
+        self._notices: list[str] = []
+        self._not_utf8: list[int] = []  # [number of such lines, line of the first]
+        self._digest = hashlib.sha256()
+        self._line = 0  # last line of the last complete record
+        self._first = 1  # line number of _window[0]
+        self._window: list[str] = []  # the lines from the open record on
+        self._long = False  # a record in the window might be longer than allowed
+        blocks = _decoded(_known_as_text(self._decompressed(self._blocks(stream))))
+        self._text = self._lines(blocks)
+        self._delimiter, self._headed = self._look_at_first_line()
+        self._records = self._parse()
+        self.layout = self._read_layout()
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of the stored bytes read so far; of the whole file once iteration has ended."""
+        return self._digest.hexdigest()
+
+    @property
+    def notices(self) -> list[str]:
+        """Sentences about how the file was read."""
+        if not self._not_utf8:
+            return self._notices
+        count, first = self._not_utf8
+        lines = f"Line {first} is" if count == 1 else f"{count:,} lines, the first of them line {first}, are"
+        return [
+            *self._notices,
+            f"{lines} not UTF-8, so Windows-1252 was assumed there. Check names with accents; "
+            "saving the file as “CSV UTF-8” avoids this.",
+        ]
+
+    def __iter__(self) -> Iterator[tuple[int, list[str]]]:
+        return self._records
+
+    # --- bytes ----------------------------------------------------------------------------------
+
+    def _blocks(self, stream: ByteStream) -> Iterator[bytes]:
+        while block := stream.read(_BLOCK):
+            self.bytes_read += len(block)
+            self._digest.update(block)
+            if self.bytes_read > self.limits.bytes:
+                raise too_large(self.limits.bytes)
+            yield block
+
+    def _decompressed(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        """The blocks of a gzip file unpacked (told by its first two bytes), others as they are."""
+        head = next(blocks, b"")
+        while len(head) < 2 and (more := next(blocks, b"")):
+            head += more
+        blocks = chain([head], blocks)
+        if not head.startswith(b"\x1f\x8b"):
+            yield from blocks
+            return
+        total = 0
+        for block in _gunzip(blocks):
+            total += len(block)
+            if total > self.limits.decompressed_bytes:
+                raise FileFault(
+                    "too-large-unpacked",
+                    f"Unpacked, the file is larger than {_size(self.limits.decompressed_bytes)}. "
+                    "Split it and upload the parts.",
+                )
+            yield block
+
+    # --- text -----------------------------------------------------------------------------------
+
+    def _lines(self, blocks: Iterator[bytes]) -> Iterator[list[str]]:
+        """Whole lines, with their line breaks, in lists of about one block."""
+        number, rest = 1, b""
+        for block in blocks:
+            data = rest + block
+            # A carriage return at the very end may be half of a line break: it waits for the next block.
+            cut = max(data.rfind(b"\n"), data.rfind(b"\r", 0, len(data) - 1)) + 1
+            rest = data[cut:]
+            if len(rest) > 4 * self.limits.row_characters:
+                raise self._row_too_long(number + _count_lines(data[:cut]))
+            if cut:
+                lines = self._decode(data[:cut], number)
+                number += len(lines)
+                yield lines
+        if rest:
+            yield self._decode(rest, number)
+
+    def _decode(self, data: bytes, number: int) -> list[str]:
+        """Lines of text; a line that isn't UTF-8 is read as Windows-1252, the others as they are."""
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            return [
+                self._decode_line(line, number + offset)
+                for offset, line in enumerate(data.splitlines(keepends=True))
+            ]
+        return list(io.StringIO(text, newline=""))
+
+    def _decode_line(self, line: bytes, number: int) -> str:
+        try:
+            return line.decode()
+        except UnicodeDecodeError:
+            self._not_utf8 = [self._not_utf8[0] + 1, self._not_utf8[1]] if self._not_utf8 else [1, number]
+            return _windows_1252(line)
+
+    # --- records --------------------------------------------------------------------------------
+
+    def _look_at_first_line(self) -> tuple[str, bool]:
+        """The delimiter, and whether the first line is a header; leaves all lines unread."""
+        lines: list[str] = []
+        for lines in self._text:
+            if any(map(str.strip, lines)):
+                break
+            self._first += len(lines)
+        self._line = self._first - 1
+        if lines and (separator := re.fullmatch(r"sep=(.)\s*", lines[0])):  # Excel's own convention
+            self._first += 1
+            self._line += 1
+            del lines[0]
+            if separator[1] in _DELIMITERS:
+                self._text = chain([lines], self._text)
+                return separator[1], not _is_client(_first_record(lines, separator[1]))
+        if not any(map(str.strip, lines)):
+            raise FileFault(
+                "empty", "The file is empty. Export it again and check it before you upload it."
+            )
+        self._text = chain([lines], self._text)
+        firsts = {delimiter: _first_record(lines, delimiter) for delimiter in _DELIMITERS}
+        known = {d: sum(column_of(cell) is not None for cell in cells) for d, cells in firsts.items()}
+        best = max(known, key=known.__getitem__)
+        if known[best] < 2:
+            for delimiter, cells in firsts.items():
+                if _is_client(cells):
+                    return delimiter, False
+        if not known[best]:
+            best = max(firsts, key=lambda delimiter: len(firsts[delimiter]))
+        return best, True
+
+    def _read_layout(self) -> Layout:
+        if not self._headed:
+            self._notices.append(
+                "The file has no header line; its columns were read in the order "
+                f"{', '.join(column.title for column in COLUMNS)}."
+            )
+            return DEFAULT_LAYOUT
+        # The header's own width isn't known before it is read: the guard has nothing to compare with.
+        self.layout = Layout((), ())
+        _, header = next(self._records)
+        self.rows = 0
+        layout = layout_of(header)
+        if layout.unknown:
+            names = ", ".join(f"“{title[:40]}”" if title else "one without a name" for title in layout.unknown[:10])
+            more = f" and {len(layout.unknown) - 10} more" if len(layout.unknown) > 10 else ""
+            self._notices.append(f"Columns that are not part of a client were ignored: {names}{more}.")
+        return layout
+
+    def _feed(self) -> Iterator[list[str]]:
+        """Lines for the CSV parser; between blocks it looks whether the open record grows too long."""
+        limit = self.limits.row_characters
+        for lines in self._text:
+            start = self._line + 1 - self._first
+            self._window = [*self._window[start:], *lines]
+            self._first += start
+            size = sum(map(len, self._window))
+            self._long = size > limit
+            if self._long and size - sum(map(len, lines)) > limit:
+                raise self._row_too_long(self._first)
+            yield lines
+
+    def _parse(self) -> Iterator[tuple[int, list[str]]]:
+        """Every record that isn't blank, with the line on which it begins."""
+        parser = csv.reader(
+            chain.from_iterable(self._feed()),
+            delimiter=self._delimiter,
+            strict=True,
+            skipinitialspace=True,
+        )
+        before = self._line
+        rows_allowed, cells_allowed = self.limits.rows, self.limits.cells_per_row
+        while True:
+            try:
+                for cells in parser:
+                    line = self._line + 1
+                    self._line = end = before + parser.line_num
+                    if len(cells) < 2 and not "".join(cells).strip():
+                        continue
+                    if end != line:
+                        self._refuse_swallowed_rows(line, cells)
+                    if self._long or len(cells) > cells_allowed:
+                        self._check_size(line, cells)
+                    self.rows += 1
+                    if self.rows > rows_allowed:
+                        raise self._too_many_rows()
+                    yield line, cells
+                return
+            except csv.Error:
+                line = self._line + 1
+                end = before + parser.line_num
+                record = self._window[line - self._first : end - self._first + 1]
+                self._line = end
+                self.rows += 1
+                yield line, self._reread("".join(record), line, len(record))
+
+    def _reread(self, record: str, line: int, lines: int) -> list[str]:
+        """A record that csv's strict mode refused: mended where only spaces are in the way."""
+        cells, position = _parse_record(record, self._delimiter)
+        if position is None:
+            return cells
+        if lines > 1 or _is_unclosed(record, position):
+            opened = line + len(_LINE_BREAK.findall(record, 0, position))
+            raise _unclosed_quote(opened)
+        return MalformedRow([record.rstrip("\r\n")])
+
+    def _refuse_swallowed_rows(self, line: int, cells: list[str]) -> None:
+        """A stray quote turns the lines up to the next one into one cell: look for rows inside cells."""
+        width = self.layout.width
+        if not width:
+            return
+        position = self.layout.email_position
+        inner_lines = _LINE_BREAK.split(self._delimiter.join(cells))
+        for number, inner in enumerate(inner_lines[1:], start=line + 1):
+            parts = inner.split(self._delimiter)
+            if len(parts) >= width and "@" in parts[position]:
+                raise _unclosed_quote(_line_of_cell_around(number, line, cells))
+
+    def _check_size(self, line: int, cells: list[str]) -> None:
+        if len(cells) > self.limits.cells_per_row:
+            raise FileFault(
+                "too-many-cells",
+                f"Line {line} has {len(cells):,} cells; at most {self.limits.cells_per_row:,} are allowed. "
+                "Check the delimiter, and remove columns that are not needed.",
+            )
+        if sum(map(len, cells)) > self.limits.row_characters:
+            raise self._row_too_long(line)
+
+    def _too_many_rows(self) -> FileFault:
+        return FileFault(
+            "too-many-rows",
+            f"The file has more than {self.limits.rows:,} rows. Split it and upload the parts.",
+        )
+
+    def _row_too_long(self, line: int) -> FileFault:
+        return FileFault(
+            "row-too-long",
+            f"The row that begins on line {line} is longer than {self.limits.row_characters:,} characters. "
+            "Perhaps a double quote that opens there is never closed, or the file has no line breaks.",
+        )
+
+
+def too_large(limit: int) -> FileFault:
+    """The fault of a file whose stored size is past the limit, in bytes."""
+    return FileFault(
+        "too-large",
+        f"The file is larger than {_size(limit)}. Split it and upload the parts.",
+    )
+
+
+def _size(count: int) -> str:
+    for unit, factor in (("GB", 1024**3), ("MB", 1024**2), ("kB", 1024)):
+        if count >= factor:
+            return f"{count / factor:.4g} {unit}"
+    return f"{count} bytes"
+
+
+def _gunzip(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """Unpack gzip members one after the other, never more than a block at a time."""
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        for block in blocks:
+            data = block
+            while data:
+                if unpacker.eof:
+                    data = data.lstrip(b"\0")  # padding between members is allowed
+                    if not data:
+                        break
+                    unpacker = zlib.decompressobj(wbits=31)
+                yield unpacker.decompress(data, _BLOCK)
+                data = unpacker.unconsumed_tail or unpacker.unused_data
+            while not unpacker.eof and (more := unpacker.decompress(b"", _BLOCK)):
+                yield more
+    except zlib.error:
+        raise FileFault(
+            "gzip-damaged", "The compressed file is damaged. Compress it again and upload it once more."
+        ) from None
+    if not unpacker.eof:
+        raise FileFault(
+            "gzip-truncated",
+            "The compressed file ends too early: part of it is missing. Upload it once more.",
+        )
+
+
+_SPREADSHEET = (
+    "Open it in your spreadsheet program, save it as “CSV UTF-8”, and upload that file."
+)
+_EXPORT = "Export the clients as a CSV file and upload that."
+_KINDS = (
+    (b"PK\x03\x04", "an Excel workbook or another zip archive", _SPREADSHEET),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook (.xls)", _SPREADSHEET),
+    (b"%PDF", "a PDF document", _EXPORT),
+    (b"\x89PNG", "a PNG image", _EXPORT),
+    (b"\xff\xd8\xff", "a JPEG image", _EXPORT),
+    (b"GIF8", "a GIF image", _EXPORT),
+    (b"{\\rtf", "an RTF document", _EXPORT),
+    (b"PAR1", "a Parquet file", _EXPORT),
+    (b"SQLite format 3", "an SQLite database", _EXPORT),
+    (b"\x1f\x8b", "a compressed file inside a compressed file", "Compress it only once."),
+    (b"BZh", "a bzip2 archive", "Compress it with gzip, or not at all."),
+    (b"7z\xbc\xaf", "a 7-Zip archive", "Compress it with gzip, or not at all."),
+    (b"\xff\xfe\x00\x00", "UTF-32 text", _SPREADSHEET),
+    (b"\x00\x00\xfe\xff", "UTF-32 text", _SPREADSHEET),
+)
+
+
+def _known_as_text(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same blocks; raises FileFault when the first bytes are those of another kind of file."""
+    head = b""
+    for block in blocks:
+        head += block
+        if len(head) >= 64:
+            break
+    for magic, kind, advice in _KINDS:
+        if head.startswith(magic):
+            raise FileFault("not-csv", f"The file is {kind}, not a CSV file. {advice}")
+    if re.match(rb"\s*<(!doctype|html|\?xml)", head, re.IGNORECASE):
+        raise FileFault("not-csv", f"The file is a web page or XML, not a CSV file. {_EXPORT}")
+    if not head.startswith((b"\xff\xfe", b"\xfe\xff")) and head[:64].count(0) > len(head[:64]) // 4:
+        raise FileFault(
+            "not-text", f"The file is not text that can be read as CSV. {_SPREADSHEET}"
+        )
+    return chain([head], blocks)
+
+
+def _decoded(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same text as UTF-8 without a byte order mark; UTF-16 is told by its mark."""
+    head = next(blocks, b"")
+    blocks = chain([head], blocks)
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        yield from _from_utf16(blocks)
+    else:
+        yield next(blocks).removeprefix(b"\xef\xbb\xbf")
+        yield from blocks
+
+
+def _from_utf16(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder("utf-16")()
+    try:
+        for block in blocks:
+            yield decoder.decode(block).encode()
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        raise FileFault(
+            "utf-16-damaged",
+            "The file begins as UTF-16 text but is damaged or cut short. "
+            "Save it again as “CSV UTF-8” and upload that file.",
+        ) from None
+
+
+def _windows_1252(data: bytes) -> str:
+    """Windows-1252 as web browsers read it: its five unassigned bytes are control characters."""
+    return data.decode("cp1252", errors="client-import-c1")
+
+
+def _unassigned_as_control(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return error.object[error.start : error.end].decode("latin-1"), error.end
+
+
+codecs.register_error("client-import-c1", _unassigned_as_control)
+
+
+def _count_lines(data: bytes) -> int:
+    return len(data.splitlines())
+
+
+def _first_record(lines: list[str], delimiter: str) -> list[str]:
+    records = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+    return next((cells for cells in records if "".join(cells).strip()), [])
+
+
+def _is_client(cells: list[str]) -> bool:
+    """Whether a first line is a client rather than a header: five cells, the second an email address."""
+    if len(cells) != len(COLUMNS):
+        return False
+    try:
+        validate_email(cells[1].strip())
+    except ValidationError:
+        return False
+    return True
+
+
+def _parse_record(record: str, delimiter: str) -> tuple[list[str], int | None]:
+    """One record's cells, allowing spaces after a closing quote; or where the cell begins that can't be read."""
+    delimiter = re.escape(delimiter)
+    cell = re.compile(
+        rf' *+(?:"((?:[^"]++|"")*+)" *+|((?!")[^{delimiter}\r\n]*+))({delimiter}|\r\n|\r|\n|\Z)'
+    )
+    cells: list[str] = []
+    position = 0
+    while found := cell.match(record, position):
+        quoted, plain, end = found.groups()
+        cells.append(plain if quoted is None else quoted.replace('""', '"'))
+        if end in ("", "\r\n", "\r", "\n"):
+            return cells, None
+        position = found.end()
+    return cells, position
+
+
+def _line_of_cell_around(number: int, line: int, cells: list[str]) -> int:
+    """The line on which the cell begins that goes on over line `number`, in a record from `line` on."""
+    for cell in cells:
+        end = line + len(_LINE_BREAK.findall(cell))
+        if end >= number:
+            return line
+        line = end
+    return line
+
+
+def _is_unclosed(record: str, position: int) -> bool:
+    """Whether the quote that opens a cell at `position` has no partner in the record."""
+    return not re.match(r' *+"(?:[^"]++|"")*+"', record[position:])
+
+
+def _unclosed_quote(line: int) -> FileFault:
+    return FileFault(
+        "quote-not-closed",
+        f"A double quote opens on line {line} and is not closed where its cell ends, so the lines after it "
+        "can't be told apart. Remove it, or write it twice inside a quoted cell, and upload the file again.",
+    )

@@ -1,0 +1,440 @@
+"""One import from claim to mail: what decides, and what opens transactions.
+
+The six steps are those of DESIGN.md, section 6. Whatever goes wrong, a run ends in one of three ways:
+finished (its effects and its audit committed together), rejected (the file's fault; nothing changed), or
+an exception leaves here (our fault; nothing changed) and the event is delivered again.
+"""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from clients import notifications, storage
+from clients.importing.loader import Merged, Staging
+from clients.importing.problems import (
+    Fenced,
+    FileFault,
+    ImportFailed,
+    ImportingError,
+    Interrupted,
+    LeaseHeld,
+    OutOfTime,
+)
+from clients.importing.reader import CsvReader, Limits, too_large
+from clients.importing.retry import describe, is_transient, retrying, sqlstate
+from clients.importing.validation import ValidatedRows
+from clients.models.import_run import (
+    ConflictPolicy,
+    ImpossibleMove,
+    ImportRun,
+    Mode,
+    Notification,
+    State,
+    Trigger,
+)
+from clients.storage import Download, ObjectVersion
+
+logger = logging.getLogger(__name__)
+
+_TURN_SECONDS = 1.0  # between signs of life: progress, lease, a look at the clock
+_TURN_REJECTED_BYTES = 4 * 1024**2
+_TIME_TO_STOP = 8.0  # seconds kept back to roll back and say so
+_QUERY_CANCELED = "57014"
+
+Source = Callable[[], AbstractContextManager[Download]]
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """Who is asking: identifies retries of one delivery, and says how much time there is."""
+
+    request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    log_stream: str = ""
+    deadline: float | None = None  # on time.monotonic()'s clock
+    redelivered: bool = False  # whether a failure is followed by another delivery
+
+    def check_time(self) -> None:
+        """Raises OutOfTime when too little is left to go on."""
+        if self.deadline is not None and time.monotonic() > self.deadline - _TIME_TO_STOP:
+            raise OutOfTime
+
+    @property
+    def milliseconds_for_a_statement(self) -> int:
+        """PostgreSQL's statement_timeout; 0, for no limit, without a deadline."""
+        if self.deadline is None:
+            return 0
+        return max(1, int((self.deadline - _TIME_TO_STOP - time.monotonic()) * 1000))
+
+
+def import_upload(version: ObjectVersion, invocation: Invocation) -> ImportRun:
+    """Import one uploaded object version, once, however often its event is delivered.
+
+    Returns the finished run. Raises ImportingError when the event should be delivered again.
+    """
+
+    def find() -> ImportRun:
+        run, created = ImportRun.objects.get_or_create(
+            bucket=version.bucket,
+            key=version.key,
+            delivery_id=version.delivery_id,
+            defaults={
+                "version_id": version.version_id,
+                "etag": version.etag,
+                "sequencer": version.sequencer,
+                "size": version.size,
+                "event_at": version.event_at,
+                "uploader": version.principal,
+                "conflict_policy": settings.IMPORT_ON_CONFLICT,
+                "max_rejected_rows": settings.IMPORT_MAX_REJECTED_ROWS,
+                "max_rejected_percent": settings.IMPORT_MAX_REJECTED_PERCENT,
+            },
+        )
+        return run
+
+    return _process(find, lambda: closing_download(version), invocation)
+
+
+def import_queued(run_id: int, invocation: Invocation) -> ImportRun:
+    """Execute a run that was queued by the admin, on the object version it names."""
+    run = ImportRun.objects.get(pk=run_id)
+    version = ObjectVersion(run.bucket, run.key, run.version_id, run.etag)
+    return _process(
+        lambda: ImportRun.objects.get(pk=run_id), lambda: closing_download(version), invocation
+    )
+
+
+def import_file(
+    path: Path, *, conflict_policy: str, mode: str, invocation: Invocation,
+    progress: Callable[[ImportRun], None] | None = None,
+) -> ImportRun:
+    """Import a local file by the same road as an upload."""
+    run = ImportRun.objects.create(
+        key=str(path),
+        trigger=Trigger.COMMAND,
+        mode=mode,
+        conflict_policy=conflict_policy,
+        max_rejected_rows=settings.IMPORT_MAX_REJECTED_ROWS,
+        max_rejected_percent=settings.IMPORT_MAX_REJECTED_PERCENT,
+    )
+
+    @contextmanager
+    def source() -> Iterator[Download]:
+        with path.open("rb") as file:
+            yield Download(file, path.stat().st_size, "", "")
+
+    return _process(
+        lambda: ImportRun.objects.get(pk=run.pk), source, invocation, progress or (lambda run: None)
+    )
+
+
+@contextmanager
+def closing_download(version: ObjectVersion) -> Iterator[Download]:
+    download = storage.open_version(version)
+    with closing(download.body):
+        yield download
+
+
+def _process(
+    find: Callable[[], ImportRun],
+    source: Source,
+    invocation: Invocation,
+    progress: Callable[[ImportRun], None] = lambda run: None,
+) -> ImportRun:
+    """Attempts until one succeeds, the file proves faulty, or patience ends; then the mail."""
+    attempts = 0
+    run: ImportRun | None = None
+    try:
+        for attempt in retrying(settings.IMPORT_RETRY_SECONDS):
+            with attempt:
+                attempts += 1
+                if attempts > 1:
+                    connection.close()
+                run = find()
+                _attempt(run, source, invocation, progress, new_delivery=attempts == 1)
+    except LeaseHeld:
+        raise
+    except (KeyboardInterrupt, SystemExit):
+        if run is not None:
+            _give_up(run, Interrupted(), invocation)
+        raise
+    except Exception as error:
+        # Nobody but the log's reader learns the details, and even there no row's content may appear.
+        logger.error(
+            "import failed", extra={"run": run and run.pk, "error": describe(error), "attempts": attempts}
+        )
+        if not isinstance(error, ImportingError) and not is_transient(error):
+            logger.debug("cause", exc_info=error)
+        if run is not None:
+            _give_up(run, error, invocation)
+        raise ImportFailed(f"run {run.pk if run else '?'}: {describe(error)}") from None
+    assert run is not None
+    notifications.send(run)
+    return run
+
+
+def _attempt(
+    run: ImportRun, source: Source, invocation: Invocation, progress: Callable[[ImportRun], None],
+    *, new_delivery: bool,
+) -> None:
+    _limit_statements(invocation)
+    if run.is_finished:
+        logger.info("already finished", extra={"run": run.pk, "state": run.state})
+        return
+    if not run.claim(
+        invocation.request_id, log_stream=invocation.log_stream, new_delivery=new_delivery
+    ):
+        if run.is_finished:
+            return
+        raise LeaseHeld(f"run {run.pk} is being processed by another worker")
+    logger.info("claimed", extra={"run": run.pk, "attempt": run.attempt})
+    try:
+        if _is_out_of_date(run):
+            run.finish(State.SKIPPED, fault_code="out-of-date", fault=_OUT_OF_DATE)
+            logger.info("skipped as out of date", extra={"run": run.pk})
+            return
+        with source() as download:
+            _describe_source(run, download)
+            _import(run, download, invocation, progress)
+    except FileFault as fault:
+        run.reject(fault, notification=_wanted(run))
+        logger.info("file rejected", extra={"run": run.pk, "fault": fault.code})
+    except ImpossibleMove:
+        raise Fenced(f"run {run.pk} was taken over by another worker") from None
+    except Exception as error:
+        if sqlstate(error) == _QUERY_CANCELED and invocation.deadline is not None:
+            raise OutOfTime from None
+        raise
+
+
+def _describe_source(run: ImportRun, download: Download) -> None:
+    if download.size > settings.IMPORT_MAX_BYTES:
+        raise too_large(settings.IMPORT_MAX_BYTES)
+    run.describe(
+        size=download.size,
+        etag=run.etag or download.etag,
+        version_id=run.version_id or download.version_id,
+    )
+
+
+def _import(
+    run: ImportRun, download: Download, invocation: Invocation, progress: Callable[[ImportRun], None]
+) -> None:
+    started = time.monotonic()
+    reader = CsvReader(download.body, _limits())
+    with Staging(run.pk, reader.layout) as staging:
+        rows = ValidatedRows(reader, settings.IMPORT_STATUSES)
+        _stage(run, staging, rows, invocation, progress)
+        staged = time.monotonic()
+        logger.info(
+            "rows validated",
+            extra={"run": run.pk, "valid": rows.valid, "rejected": rows.rejected, "seconds": round(staged - started, 3)},
+        )
+        timings = {"validate": round(staged - started, 3)}
+        try:
+            _merge(run, staging, rows, timings, keep=run.mode == Mode.IMPORT)
+        except _TooManyRejected as refusal:
+            _reject_everything(run, staging, rows, refusal)
+    logger.info("finished", extra={"run": run.pk, "state": run.state, **_counts(run)})
+
+
+def _stage(
+    run: ImportRun, staging: Staging, rows: ValidatedRows, invocation: Invocation,
+    progress: Callable[[ImportRun], None],
+) -> None:
+    """Validate and stage in turns of about a second; between them others see how far we are."""
+    blocks = rows.blocks()
+
+    def one_turn() -> Iterator[bytes]:
+        until = time.monotonic() + _TURN_SECONDS
+        for block in blocks:
+            yield block
+            if time.monotonic() > until or rows.rejected_bytes > _TURN_REJECTED_BYTES:
+                return
+
+    while not rows.exhausted:
+        staging.copy_valid(one_turn())
+        staging.copy_rejected(rows.take_rejected())
+        invocation.check_time()
+        if not rows.exhausted:
+            run.describe(read=rows.reader.rows, bytes_read=rows.reader.bytes_read)
+            progress(run)
+
+
+def _merge(
+    run: ImportRun, staging: Staging, rows: ValidatedRows, timings: dict[str, float], *, keep: bool
+) -> None:
+    """The one transaction: clients, rejected rows, before-images, the run's end, and the mail to send."""
+    started = time.monotonic()
+    with transaction.atomic():
+        # Locks the run's row first: from here on nobody can take the run over until we are done.
+        run.describe(read=rows.reader.rows, bytes_read=rows.reader.bytes_read)
+        if keep:
+            staging.lock_clients()
+            if _is_out_of_date(run):
+                run.finish(State.SKIPPED, fault_code="out-of-date", fault=_OUT_OF_DATE, read=0)
+                return
+        merged = staging.merge(run.conflict_policy, keep=keep)
+        rejected = rows.rejected + merged.rejected
+        _check_share(run, rejected, rows.reader.rows)
+        timings["merge"] = round(time.monotonic() - started, 3)
+        run.finish(
+            State.PARTIAL if rejected else State.SUCCEEDED,
+            read=rows.reader.rows,
+            inserted=merged.inserted,
+            updated=merged.updated,
+            unchanged=merged.unchanged,
+            rejected=rejected,
+            problem_counts=_sum_problems(rows, merged),
+            timings=timings,
+            notification=_wanted(run),
+            **_file_facts(run, rows),
+        )
+
+
+def _reject_everything(
+    run: ImportRun, staging: Staging, rows: ValidatedRows, refusal: "_TooManyRejected"
+) -> None:
+    with transaction.atomic():
+        run.describe()
+        staging.reject_everything()
+        run.finish(
+            State.REJECTED,
+            read=rows.reader.rows,
+            rejected=rows.reader.rows,
+            fault_code="too-many-rejected",
+            fault=str(refusal),
+            problem_counts=dict(rows.problem_counts),
+            notification=_wanted(run),
+            **_file_facts(run, rows),
+        )
+
+
+class _TooManyRejected(Exception):
+    """The import is to be called off by the run's own options."""
+
+
+def _check_share(run: ImportRun, rejected: int, read: int) -> None:
+    if run.max_rejected_rows and rejected > run.max_rejected_rows:
+        allowed = f"{run.max_rejected_rows:,}"
+    elif run.max_rejected_percent and rejected * 100 > run.max_rejected_percent * read:
+        allowed = f"{run.max_rejected_percent} %"
+    else:
+        return
+    raise _TooManyRejected(
+        f"Nothing was imported: {rejected:,} of {read:,} rows would have been rejected, and at most "
+        f"{allowed} are allowed. Mend the rows listed and upload the file again."
+    )
+
+
+def _sum_problems(rows: ValidatedRows, merged: Merged) -> dict[str, int]:
+    return {**rows.problem_counts, **merged.problem_counts}
+
+
+def _file_facts(run: ImportRun, rows: ValidatedRows) -> dict[str, Any]:
+    """What is known of a file once it was read to its end."""
+    notices = list(rows.reader.notices)
+    if not rows.reader.rows:
+        notices.append("The file has a header but no rows.")
+    sha256 = rows.reader.sha256
+    earlier = (
+        ImportRun.objects.filter(sha256=sha256, mode=Mode.IMPORT, state__in=(State.SUCCEEDED, State.PARTIAL))
+        .exclude(pk=run.pk)
+        .first()
+    )
+    if earlier:
+        notices.append(f"A file with the same content was imported before, by run {earlier.pk}.")
+    return {
+        "sha256": sha256,
+        "header": list(rows.reader.layout.header),
+        "notices": notices,
+        "bytes_read": rows.reader.bytes_read,
+    }
+
+
+_OUT_OF_DATE = "A newer upload of the same key has come in meanwhile; this one was not imported."
+
+
+def _is_out_of_date(run: ImportRun) -> bool:
+    """Whether another upload of the same key is newer. S3's rule: the longer one's length, zeros on the
+    right, compared as text; sequencers of different keys mean nothing to each other."""
+    if not run.sequencer:
+        return False
+    others = (
+        ImportRun.objects.filter(bucket=run.bucket, key=run.key, delivery_id__isnull=False)
+        .exclude(sequencer="")
+        .exclude(pk=run.pk)
+        .values_list("sequencer", flat=True)
+    )
+    own = run.sequencer.upper()
+    return any(
+        other.upper().ljust(len(own), "0") > own.ljust(len(other), "0") for other in others
+    )
+
+
+def _give_up(run: ImportRun, error: Exception, invocation: Invocation) -> None:
+    """Say on the run what happened, if the database can be reached; the exception tells Lambda."""
+    if isinstance(error, Fenced):
+        return
+    match error:
+        case OutOfTime():
+            code, message = "out-of-time", _OUT_OF_TIME
+        case Interrupted():
+            code, message = "interrupted", "The import was interrupted; nothing was imported."
+        case _:
+            code, message = "failed", _FAILED.format(describe(error))
+    try:
+        connection.close()
+        run.refresh_from_db()
+        if run.state != State.RUNNING or run.request_id != invocation.request_id:
+            return
+        if invocation.redelivered and run.deliveries < settings.IMPORT_DELIVERIES:
+            run.give_back(code, f"{message} It will be tried again.")
+        else:
+            run.fail(code, message, notification=_wanted(run))
+    except Exception as second:  # noqa: BLE001 - the first error is what counts
+        logger.error("could not record the failure", extra={"run": run.pk, "error": describe(second)})
+        return
+    if run.state == State.FAILED:
+        notifications.send(run)
+
+
+_OUT_OF_TIME = (
+    "The time of one invocation did not suffice; nothing was imported. "
+    "Split the file, or give the function more time or memory."
+)
+_FAILED = (
+    "Something outside the file went wrong ({}); nothing was imported and the file is safe to import again."
+)
+
+
+def _wanted(run: ImportRun) -> Notification:
+    """Imports are reported by mail; a preview's reader is looking at it already."""
+    return Notification.PENDING if run.mode == Mode.IMPORT else Notification.NONE
+
+
+def _counts(run: ImportRun) -> dict[str, int]:
+    return {name: getattr(run, name) for name in ("read", "inserted", "updated", "unchanged", "rejected")}
+
+
+def _limits() -> Limits:
+    return Limits(
+        bytes=settings.IMPORT_MAX_BYTES,
+        decompressed_bytes=settings.IMPORT_MAX_DECOMPRESSED_BYTES,
+        rows=settings.IMPORT_MAX_ROWS,
+        cells_per_row=settings.IMPORT_MAX_CELLS_PER_ROW,
+        row_characters=settings.IMPORT_MAX_ROW_CHARACTERS,
+    )
+
+
+def _limit_statements(invocation: Invocation) -> None:
+    """No statement outlives the invocation: the server cancels it in time for us to say so."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = %s", [invocation.milliseconds_for_a_statement])

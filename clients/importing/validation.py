@@ -1,0 +1,107 @@
+"""A file's rows through the rules, into COPY text: the valid ones streamed, the rejected ones kept apart."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from itertools import islice
+from operator import itemgetter
+
+from clients.importing.columns import BY_FIELD, COLUMNS, ClientRow, Layout
+from clients.importing.problems import Problem
+from clients.importing.reader import CsvReader
+from clients.importing.rules import clean_row, fast_lane
+
+_ROWS_PER_BLOCK = 2_000
+# A row whose joined cells are no longer than the shortest limit can't break any of them.
+_SURELY_SHORT = min(BY_FIELD[field].max_length for field in ("name", "email", "company"))
+
+# COPY's text format: tabs and line breaks can't occur in canonical values, so a backslash is all there is.
+_NULL = "\\N"
+
+
+class ValidatedRows:
+    """Drives the reader: `blocks()` yields the valid rows, `take_rejected()` the others since last asked."""
+
+    def __init__(self, reader: CsvReader, statuses: tuple[str, ...]) -> None:
+        self.reader = reader
+        self.statuses = statuses
+        self.rejected = 0
+        self.problem_counts: Counter[str] = Counter()
+        self.rejected_bytes = 0  # waiting to be taken
+        self.exhausted = False
+        self._rejected: list[bytes] = []
+
+    @property
+    def valid(self) -> int:
+        return self.reader.rows - self.rejected
+
+    def blocks(self) -> Iterator[bytes]:
+        """COPY text of the valid rows: line, the five columns, and the raw cells where they differ.
+
+        A block may be empty; it is yielded all the same, so that the caller gets its turn.
+        """
+        layout = self.reader.layout
+        width = layout.width
+        pick = _picker(layout)
+        ignores_cells = bool(layout.unknown)
+        canonical = fast_lane(self.statuses).fullmatch
+        join = "\t".join
+        rows = iter(self.reader)
+        while batch := list(islice(rows, _ROWS_PER_BLOCK)):
+            lines = []
+            for line, cells in batch:
+                if len(cells) == width:
+                    text = join(cells if pick is None else pick(cells))
+                    if canonical(text) and (
+                        len(text) <= _SURELY_SHORT or max(map(len, text.split("\t"))) <= _SURELY_SHORT
+                    ):
+                        raw = _copy_json(cells) if ignores_cells else _NULL
+                        lines.append(f"{line}\t{text}\t{raw}\n")
+                        continue
+                lines.append(self._look_closely(line, cells, layout))
+            yield "".join(lines).encode()
+        self.exhausted = True
+
+    def take_rejected(self) -> bytes:
+        """COPY text of the rejected rows since the last call: line, cells, problems."""
+        text = b"".join(self._rejected)
+        self._rejected.clear()
+        self.rejected_bytes = 0
+        return text
+
+    def _look_closely(self, line: int, cells: list[str], layout: Layout) -> str:
+        """A valid row's COPY line; nothing for a rejected row, which is put aside."""
+        outcome = clean_row(cells, layout, self.statuses)
+        if isinstance(outcome, ClientRow):
+            text = "\t".join(outcome).replace("\\", "\\\\")
+            return f"{line}\t{text}\t{_copy_json(cells)}\n"
+        self.rejected += 1
+        self.problem_counts.update({f"{p.column}: {p.code}" for p in outcome})
+        problems = ",".join(map(_problem_json, outcome))
+        rejected = f"{line}\t{_copy_json(cells)}\t[{problems}]\n".encode()
+        self._rejected.append(rejected)
+        self.rejected_bytes += len(rejected)
+        return ""
+
+
+def _picker(layout: Layout) -> Callable[[list[str]], tuple[str, ...]] | None:
+    """What puts a row's cells into the contract's order; None when they are in it already."""
+    if layout.positions == tuple(range(len(COLUMNS))) and layout.width == len(COLUMNS):
+        return None
+    if None not in layout.positions:
+        return itemgetter(*layout.positions)
+    # A column that the file doesn't have reads as an empty cell, appended behind the last.
+    pick = itemgetter(*(layout.width if position is None else position for position in layout.positions))
+    return lambda cells: pick([*cells, ""])
+
+
+def _copy_json(cells: list[str]) -> str:
+    # PostgreSQL's text can't hold NUL; its visible symbol stands for it.
+    text = json.dumps([cell.replace("\0", "␀") for cell in cells], ensure_ascii=False)
+    return text.replace("\\", "\\\\")
+
+
+@lru_cache(maxsize=1024)
+def _problem_json(problem: Problem) -> str:
+    return json.dumps(problem.as_dict(), ensure_ascii=False).replace("\\", "\\\\")

@@ -1,0 +1,78 @@
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models.functions import Lower, Now
+
+from clients.importing.rules import clean_cell
+
+
+class ClientField(models.CharField):  # type: ignore[type-arg]
+    """A column of the CSV contract: the admin's form and the import share one rule for it."""
+
+    def clean(self, value: Any, model_instance: models.Model | None) -> str:
+        """The canonical value; raises ValidationError with the import's own sentence."""
+        text, problem = clean_cell(self.name, str(value or ""), settings.IMPORT_STATUSES)
+        if problem:
+            raise ValidationError(problem.message, code=problem.code)
+        return text
+
+
+class Client(models.Model):
+    """A client, as the specification lays the table out, and where its row came from.
+
+    Uniqueness is a constraint rather than `unique=True`, which would add a second index
+    (`varchar_pattern_ops`) to pay for on every insert; the "C" collation compares bytes.
+    """
+
+    id = models.AutoField(primary_key=True)
+    name = ClientField(max_length=100)
+    email = ClientField(max_length=100, db_collation="C")
+    company = ClientField(max_length=100)
+    phone = ClientField(max_length=15, blank=True, db_default="")
+    status = ClientField(max_length=50)
+
+    # Without database constraints: a million inserts would pay for a million look-ups of one run.
+    created_by_run = models.ForeignKey(
+        "ImportRun",
+        models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        null=True,
+        editable=False,
+        related_name="created_clients",
+        help_text="The import run that inserted this client; empty when a person did.",
+    )
+    created_from_line = models.IntegerField(
+        null=True, editable=False, help_text="Line of that run's file."
+    )
+    changed_by_run = models.ForeignKey(
+        "ImportRun",
+        models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        null=True,
+        editable=False,
+        related_name="changed_clients",
+        help_text="The import run that last wrote this client; empty when a person did.",
+    )
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        db_table = "clients"
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["email"],
+                name="clients_email_unique",
+                violation_error_message="A client with this email already exists.",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(email=Lower("email")), name="clients_email_lower_case"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

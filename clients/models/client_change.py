@@ -1,0 +1,30 @@
+from django.db import models
+from django.db.models.functions import Now
+
+
+class ClientChange(models.Model):
+    """What a client looked like before an import changed it: its history, and what undo puts back."""
+
+    client = models.ForeignKey(
+        "Client", models.DO_NOTHING, db_constraint=False, related_name="changes"
+    )
+    run = models.ForeignKey(
+        "ImportRun", models.DO_NOTHING, db_constraint=False, related_name="changes"
+    )
+    line = models.IntegerField(help_text="Line of the run's file that brought the new data.")
+    name = models.CharField(max_length=100)
+    company = models.CharField(max_length=100)
+    phone = models.CharField(max_length=15)
+    status = models.CharField(max_length=50)
+    # The run that had written these values, so that an undo restores that too.
+    changed_by_run_id = models.IntegerField(null=True)
+    updated_at = models.DateTimeField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "client_changes"
+        ordering = ["-id"]
+        verbose_name = "client change"
+
+    def __str__(self) -> str:
+        return f"client {self.client_id} before run {self.run_id}"

@@ -1,0 +1,283 @@
+"""The audit of every import: one row a run, its states moved only by the methods here."""
+
+from datetime import timedelta
+from typing import Any, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.urls import reverse
+
+from clients.importing.problems import FileFault
+
+
+class State(models.TextChoices):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial", "Partly imported"
+    REJECTED = "rejected", "File rejected"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    UNDONE = "undone"
+
+
+# An import that has come to its end; nothing processes it again.
+FINISHED = (State.SUCCEEDED, State.PARTIAL, State.REJECTED, State.SKIPPED, State.UNDONE)
+
+# From where a run may move where. A failed run may be claimed again: nothing of it was kept.
+MOVES: dict[State, tuple[State, ...]] = {
+    State.QUEUED: (State.RUNNING, State.SKIPPED, State.FAILED),
+    State.RUNNING: (
+        State.RUNNING,  # taken over from a worker that died
+        State.QUEUED,  # given back, to be delivered again
+        State.SUCCEEDED,
+        State.PARTIAL,
+        State.REJECTED,
+        State.FAILED,
+        State.SKIPPED,
+    ),
+    State.FAILED: (State.RUNNING,),
+    State.SUCCEEDED: (State.UNDONE,),
+    State.PARTIAL: (State.UNDONE,),
+    State.REJECTED: (),
+    State.SKIPPED: (),
+    State.UNDONE: (),
+}
+
+
+class ImpossibleMove(Exception):
+    """A run was asked to move to a state that can't follow its own."""
+
+
+class Trigger(models.TextChoices):
+    S3_EVENT = "s3-event", "S3 event"
+    UPLOAD_PAGE = "upload-page", "Upload page"
+    RERUN = "rerun", "Re-run"
+    RECONCILE = "reconcile", "Reconciler"
+    COMMAND = "command", "Command line"
+
+
+class Mode(models.TextChoices):
+    IMPORT = "import"
+    PREVIEW = "preview"
+
+
+class ConflictPolicy(models.TextChoices):
+    REJECT = "reject", "Keep the client, report the row"
+    UPDATE = "update", "Update the client"
+
+
+class Notification(models.TextChoices):
+    NONE = "none", "Not wanted"
+    PENDING = "pending"
+    SENT = "sent"
+
+
+class ImportRunQuerySet(models.QuerySet["ImportRun"]):
+    def claimable(self, request_id: str) -> Self:
+        """Runs that this request may take: waiting, failed, its own, or left by a worker that died."""
+        return self.filter(
+            Q(state__in=(State.QUEUED, State.FAILED))
+            | Q(state=State.RUNNING, request_id=request_id)
+            | Q(state=State.RUNNING, lease_expires_at__lt=Now())
+        )
+
+
+class ImportRun(models.Model):
+    """One processing of one uploaded object version, or of one local file."""
+
+    # --- what came, and from where
+    bucket = models.CharField(max_length=63, blank=True)
+    key = models.CharField(max_length=1024, help_text="The object's key, or a local file's path.")
+    version_id = models.CharField(max_length=1024, blank=True)
+    etag = models.CharField("ETag", max_length=128, blank=True)
+    sequencer = models.CharField(max_length=64, blank=True, help_text="Orders the events of one key.")
+    delivery_id = models.CharField(
+        max_length=1200,
+        null=True,
+        editable=False,
+        help_text="What tells one upload of the key from the next; empty on re-runs and commands.",
+    )
+    size = models.BigIntegerField(null=True, help_text="Stored size in bytes.")
+    sha256 = models.CharField("SHA-256", max_length=64, blank=True)
+    trigger = models.CharField(max_length=20, choices=Trigger, default=Trigger.S3_EVENT)
+    uploader = models.CharField(max_length=200, blank=True)
+    parent = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, related_name="children",
+        help_text="The run that this one repeats or corrects.",
+    )
+
+    # --- how it is to be done
+    mode = models.CharField(max_length=10, choices=Mode, default=Mode.IMPORT)
+    conflict_policy = models.CharField(
+        max_length=10, choices=ConflictPolicy, default=ConflictPolicy.REJECT
+    )
+    max_rejected_rows = models.PositiveIntegerField(default=0, help_text="0: no limit.")
+    max_rejected_percent = models.PositiveSmallIntegerField(default=0, help_text="0: no limit.")
+
+    # --- who is at work
+    state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
+    attempt = models.PositiveIntegerField(default=0, help_text="Claims so far; fences off earlier ones.")
+    deliveries = models.PositiveSmallIntegerField(default=0, help_text="Invocations that tried.")
+    lease_expires_at = models.DateTimeField(null=True, editable=False)
+    request_id = models.CharField("Lambda request", max_length=64, blank=True)
+    log_stream = models.CharField(max_length=512, blank=True)
+    code_version = models.CharField(max_length=64, blank=True)
+
+    # --- what came of it
+    read = models.IntegerField(default=0)
+    inserted = models.IntegerField(default=0)
+    updated = models.IntegerField(default=0)
+    unchanged = models.IntegerField(default=0)
+    rejected = models.IntegerField(default=0)
+    bytes_read = models.BigIntegerField(default=0)
+    header = models.JSONField(default=list, help_text="The file's column titles.")
+    problem_counts = models.JSONField(default=dict, help_text="Rejected rows by “column: code”.")
+    notices = models.JSONField(default=list)
+    fault_code = models.CharField(max_length=40, blank=True)
+    fault = models.TextField(blank=True)
+    timings = models.JSONField(default=dict, help_text="Seconds per step.")
+
+    # --- when
+    created_at = models.DateTimeField(db_default=Now())
+    event_at = models.DateTimeField(null=True, help_text="When S3 finished the upload.")
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    # --- the mail about it (an outbox: committed with the result, sent afterwards)
+    notification = models.CharField(
+        max_length=10, choices=Notification, default=Notification.NONE
+    )
+    notification_attempts = models.PositiveSmallIntegerField(default=0)
+    notification_error = models.CharField(max_length=500, blank=True)
+    notification_claimed_until = models.DateTimeField(null=True, editable=False)
+    notified_at = models.DateTimeField(null=True)
+
+    objects = ImportRunQuerySet.as_manager()
+
+    class Meta:
+        db_table = "import_runs"
+        ordering = ["-id"]
+        get_latest_by = "id"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["bucket", "key", "delivery_id"], name="import_runs_once_per_upload"
+            ),
+            models.CheckConstraint(
+                name="import_runs_counts_add_up",
+                condition=Q(state__in=(State.QUEUED, State.RUNNING))
+                | Q(read=F("inserted") + F("updated") + F("unchanged") + F("rejected")),
+            ),
+            models.CheckConstraint(
+                name="import_runs_state_known", condition=Q(state__in=State.values)
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["created_at"], name="import_runs_created_at"),
+            models.Index(
+                fields=["state"],
+                name="import_runs_unfinished",
+                condition=Q(state__in=(State.QUEUED, State.RUNNING)),
+            ),
+            models.Index(fields=["sha256"], name="import_runs_sha256"),
+            models.Index(
+                fields=["id"],
+                name="import_runs_mail_pending",
+                condition=Q(notification=Notification.PENDING),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Run {self.pk}: {self.file_name}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("admin:clients_importrun_change", args=[self.pk])
+
+    @property
+    def file_name(self) -> str:
+        """The key's last part, its control characters made visible: keys may hold line breaks."""
+        name = self.key.rsplit("/", 1)[-1] or self.key
+        return "".join(c if c.isprintable() else "�" for c in name)
+
+    @property
+    def is_finished(self) -> bool:
+        return self.state in FINISHED
+
+    # --- state moves ------------------------------------------------------------------------------
+
+    def claim(self, request_id: str, *, log_stream: str = "", new_delivery: bool = True) -> bool:
+        """Take the run for this worker by one conditional UPDATE; False when it is not to be had.
+
+        `attempt` is compared and raised in the same statement, so of several workers exactly one wins,
+        and whoever held it before can't move it any more.
+        """
+        seen = self.attempt
+        claimed = (
+            ImportRun.objects.claimable(request_id)
+            .filter(pk=self.pk, attempt=seen)
+            .update(
+                state=State.RUNNING,
+                attempt=seen + 1,
+                deliveries=F("deliveries") + int(new_delivery),
+                request_id=request_id,
+                log_stream=log_stream,
+                code_version=settings.CODE_VERSION[:64],
+                lease_expires_at=_lease_end(),
+                started_at=Now(),
+                finished_at=None,
+                fault="",
+                fault_code="",
+                read=0,
+                bytes_read=0,
+            )
+        )
+        self.refresh_from_db()
+        return bool(claimed) and self.attempt == seen + 1
+
+    def describe(self, **fields: Any) -> None:
+        """Note what is learnt on the way (size, options, progress) and renew the lease.
+
+        Raises ImpossibleMove when another worker has taken the run over.
+        """
+        self._update(State.RUNNING, lease_expires_at=_lease_end(), **fields)
+
+    def finish(self, state: State, **fields: Any) -> None:
+        """Move to a final state; raises ImpossibleMove if that can't follow or the run was taken over."""
+        self._update(state, finished_at=Now(), lease_expires_at=None, **fields)
+
+    def reject(self, fault: FileFault, **fields: Any) -> None:
+        """The file's own fault: nothing changed, no retry helps."""
+        self.finish(State.REJECTED, fault_code=fault.code, fault=fault.message, **_NO_COUNTS, **fields)
+
+    def fail(self, code: str, message: str, **fields: Any) -> None:
+        """We could not finish and nobody will try again by itself: nothing changed, safe to re-run."""
+        self.finish(State.FAILED, fault_code=code, fault=message, **_NO_COUNTS, **fields)
+
+    def give_back(self, code: str, message: str) -> None:
+        """This attempt is over, the event will be delivered again: wait for it."""
+        self._update(
+            State.QUEUED, lease_expires_at=None, fault_code=code, fault=message, **_NO_COUNTS
+        )
+
+    def _update(self, state: State, **fields: Any) -> None:
+        """One conditional UPDATE, fenced by `attempt`; nothing is written when it no longer holds."""
+        if state not in MOVES[State(self.state)]:
+            raise ImpossibleMove(f"run {self.pk} can't move from {self.state} to {state}")
+        moved = ImportRun.objects.filter(
+            pk=self.pk, attempt=self.attempt, state=self.state
+        ).update(state=state, **fields)
+        if not moved:
+            raise ImpossibleMove(f"run {self.pk} was taken over: attempt {self.attempt} is not the last")
+        self.state = state
+        for name, value in fields.items():
+            if not hasattr(value, "resolve_expression"):
+                setattr(self, name, value)
+
+
+_NO_COUNTS = {"read": 0, "inserted": 0, "updated": 0, "unchanged": 0, "rejected": 0}
+
+
+def _lease_end() -> Any:
+    return Now() + timedelta(seconds=settings.IMPORT_LEASE_SECONDS)

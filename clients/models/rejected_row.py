@@ -1,0 +1,26 @@
+from django.db import models
+
+
+class RejectedRow(models.Model):
+    """A data row that was not imported: where it stands in the file, its cells, and why."""
+
+    run = models.ForeignKey(
+        "ImportRun",
+        models.CASCADE,
+        db_constraint=False,
+        db_index=False,
+        related_name="rejected_rows",
+    )
+    line = models.IntegerField(help_text="Line on which the row begins, as an editor counts.")
+    cells = models.JSONField(help_text="The row's cells as they came; null once purged.", null=True)
+    problems = models.JSONField(help_text="A list of {column, code, message}.")
+
+    class Meta:
+        db_table = "rejected_rows"
+        ordering = ["run", "line"]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "line"], name="rejected_rows_once_per_line"),
+        ]
+
+    def __str__(self) -> str:
+        return f"line {self.line}"

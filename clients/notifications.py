@@ -1,0 +1,80 @@
+"""The mail about a run: its wording, and sending it from what the import's transaction wrote.
+
+An outbox: `ImportRun.notification` is pending from the commit on, and stays so until a mail server has
+taken the mail. A failure to send is recorded on the run and tried again by the reconciler; it never
+fails an import. Mails hold line numbers and reasons, never cells.
+"""
+
+import logging
+from datetime import timedelta
+from urllib.parse import urljoin
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.template.loader import render_to_string
+
+from clients.importing.retry import describe
+from clients.models.import_run import ImportRun, Notification
+from clients.reports import headline
+
+logger = logging.getLogger(__name__)
+
+_PROBLEMS_SHOWN = 20
+_SENDING_TAKES_AT_MOST = timedelta(minutes=2)
+
+
+def send(run: ImportRun) -> bool:
+    """Send the run's mail if it is pending and nobody else is sending it; True when it went out."""
+    due = Q(notification_claimed_until=None) | Q(notification_claimed_until__lt=Now())
+    try:
+        claimed = ImportRun.objects.filter(due, pk=run.pk, notification=Notification.PENDING).update(
+            notification_claimed_until=Now() + _SENDING_TAKES_AT_MOST,
+            notification_attempts=F("notification_attempts") + 1,
+        )
+        if not claimed:
+            return False
+        run.refresh_from_db()
+        try:
+            message(run).send()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the import stands
+            _update(run, notification_claimed_until=None, notification_error=describe(error)[:500])
+            logger.warning("mail not sent", extra={"run": run.pk, "error": describe(error)})
+            return False
+        _update(run, notification=Notification.SENT, notified_at=Now(), notification_error="")
+    except Exception as error:  # noqa: BLE001 - the database is gone: the reconciler finds the mail
+        logger.error("mail left pending", extra={"run": run.pk, "error": describe(error)})
+        return False
+    logger.info("mail sent", extra={"run": run.pk})
+    return True
+
+
+def _update(run: ImportRun, **fields: object) -> None:
+    ImportRun.objects.filter(pk=run.pk).update(**fields)
+
+
+def message(run: ImportRun) -> EmailMultiAlternatives:
+    """The mail about a finished run, in plain text and HTML."""
+    rows = run.rejected_rows.values_list("line", "problems")[:_PROBLEMS_SHOWN]
+    problems = [
+        {"line": line, "message": problem["message"]} for line, found in rows for problem in found
+    ][:_PROBLEMS_SHOWN]
+    context = {
+        "run": run,
+        "headline": headline(run),
+        "problems": problems,
+        "more": run.rejected > len(rows),
+        "url": urljoin(settings.ADMIN_URL, run.get_absolute_url()),
+    }
+    mail = EmailMultiAlternatives(
+        subject=f"{_short(run.file_name)}: {headline(run)}",
+        body=render_to_string("clients/mail/run.txt", context),
+        to=[settings.NOTIFICATION_EMAIL],
+    )
+    mail.attach_alternative(render_to_string("clients/mail/run.html", context), "text/html")
+    return mail
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 60 else f"{name[:30]}…{name[-29:]}"

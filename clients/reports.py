@@ -1,0 +1,69 @@
+"""A run as others read it: the `--json` object of the commands, and its text on a terminal."""
+
+from typing import Any
+
+from clients.models import ImportRun
+from clients.models.import_run import Mode, State
+
+PROBLEMS_SHOWN = 100
+
+
+def report(run: ImportRun) -> dict[str, Any]:
+    """The run as DESIGN.md, section 7, lays it out; problems are capped, `problems_total` is not."""
+    problems = [
+        {"line": line, **problem}
+        for line, found in run.rejected_rows.values_list("line", "problems")[:PROBLEMS_SHOWN]
+        for problem in found
+    ]
+    return {
+        "run": run.pk,
+        "state": str(run.state),
+        "read": run.read,
+        "inserted": run.inserted,
+        "updated": run.updated,
+        "unchanged": run.unchanged,
+        "rejected": run.rejected,
+        "fault": run.fault or None,
+        "notices": run.notices,
+        "problems": problems[:PROBLEMS_SHOWN],
+        "problems_total": sum(run.problem_counts.values()),
+    }
+
+
+def as_text(run: ImportRun) -> str:
+    """The same for a person."""
+    shown = report(run)
+    verb = "Preview" if run.mode == Mode.PREVIEW else "Run"
+    lines = [f"{verb} {run.pk}, {run.file_name}: {headline(run)}"]
+    if run.fault:
+        lines.append(run.fault)
+    lines += [f"Note: {notice}" for notice in run.notices]
+    lines += [f"  line {problem['line']}: {problem['message']}" for problem in shown["problems"]]
+    if shown["problems_total"] > len(shown["problems"]):
+        lines.append(f"  … and {shown['problems_total'] - len(shown['problems']):,} problems more")
+    return "\n".join(lines)
+
+
+def headline(run: ImportRun) -> str:
+    """What happened, in a few words; the same in the mail, the command and the admin."""
+    match run.state:
+        case State.SUCCEEDED | State.PARTIAL:
+            return _imported(run)
+        case State.REJECTED:
+            return "file rejected, nothing imported"
+        case State.FAILED:
+            return "import failed, nothing imported"
+    return run.get_state_display().lower()
+
+
+def _imported(run: ImportRun) -> str:
+    if not run.read:
+        return "no rows in it, nothing imported"
+    counts = {
+        "new": run.inserted,
+        "updated": run.updated,
+        "unchanged": run.unchanged,
+        "rejected": run.rejected,
+    }
+    rows = "1 row" if run.read == 1 else f"{run.read:,} rows"
+    return f"{rows}: " + ", ".join(f"{count:,} {word}" for word, count in counts.items() if count)

@@ -1,0 +1,116 @@
+"""The only S3 code: the upload bucket, through django-storages, with one file fault for what is gone."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import IO, Any
+
+from botocore.exceptions import ClientError
+from django.conf import settings
+from django.core.files.storage import default_storage
+
+from clients.importing.problems import FileFault
+
+# Unversioned buckets, and objects older than versioning, have this for a version.
+NO_VERSION = "null"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectVersion:
+    """One upload of one key, as an S3 event or a listing names it. `size` in bytes."""
+
+    bucket: str
+    key: str
+    version_id: str = ""
+    etag: str = ""
+    sequencer: str = ""
+    size: int | None = None
+    event_at: datetime | None = None
+    principal: str = ""
+
+    @property
+    def delivery_id(self) -> str:
+        """What tells this upload of the key from the next one, the same in every delivery of its event."""
+        if self.version_id and self.version_id != NO_VERSION:
+            return self.version_id
+        when = self.sequencer or (self.event_at.isoformat() if self.event_at else "")
+        return f"{self.etag}/{when}"
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """An open object. `body` raises when the connection ends before all of `size` bytes have come."""
+
+    body: IO[bytes]
+    size: int
+    etag: str
+    version_id: str
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+def client() -> Any:
+    """The boto3 S3 client that django-storages has configured."""
+    return default_storage.connection.meta.client  # type: ignore[attr-defined]
+
+
+def open_version(version: ObjectVersion) -> Download:
+    """Open exactly this version for streaming.
+
+    Raises FileFault when it was deleted, or (in a bucket without versions) overwritten meanwhile.
+    """
+    exact = {"VersionId": version.version_id} if version.version_id else {}
+    if not exact and version.etag:
+        exact = {"IfMatch": version.etag}
+    try:
+        answer = client().get_object(Bucket=version.bucket, Key=version.key, **exact)
+    except ClientError as error:
+        raise _fault(error) or error from None
+    return Download(
+        answer["Body"],
+        answer["ContentLength"],
+        answer["ETag"].strip('"'),
+        answer.get("VersionId", ""),
+        answer["Metadata"],
+    )
+
+
+def _fault(error: ClientError) -> FileFault | None:
+    match error.response.get("Error", {}).get("Code", ""):
+        case "NoSuchKey" | "NoSuchVersion" | "404" | "MethodNotAllowed":
+            return FileFault(
+                "object-gone",
+                "The file was deleted before it could be read. Upload it again.",
+            )
+        case "PreconditionFailed" | "412":
+            return FileFault(
+                "object-replaced",
+                "The file was replaced by a newer upload before it could be read; "
+                "that one is imported in a run of its own.",
+            )
+        case "InvalidObjectState":
+            return FileFault(
+                "object-archived", "The file was moved to an archive. Upload it again."
+            )
+    return None
+
+
+def exists(version: ObjectVersion) -> bool:
+    """Whether this very version can still be read."""
+    exact = {"VersionId": version.version_id} if version.version_id else {}
+    if not exact and version.etag:
+        exact = {"IfMatch": version.etag}
+    try:
+        client().head_object(Bucket=version.bucket, Key=version.key, **exact)
+    except ClientError as error:
+        if _fault(error) or error.response["ResponseMetadata"]["HTTPStatusCode"] in (404, 405, 412):
+            return False
+        raise
+    return True
+
+
+def is_upload(bucket: str, key: str) -> bool:
+    """Whether an object lies where uploads lie. Folders, which some tools create as empty objects, don't."""
+    return (
+        bucket == settings.IMPORT_BUCKET
+        and key.startswith(settings.IMPORT_PREFIX)
+        and not key.endswith("/")
+    )
