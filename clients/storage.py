@@ -113,4 +113,5 @@ def is_upload(bucket: str, key: str) -> bool:
         bucket == settings.IMPORT_BUCKET
         and key.startswith(settings.IMPORT_PREFIX)
         and not key.endswith("/")
+        and "\0" not in key  # PostgreSQL's text can't hold it, so no run could name it
     )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from clients.importing.problems import FileFault
+from clients.importing.problems import FileFault, visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ DEFAULT_LAYOUT = Layout(TITLES, tuple(range(len(COLUMNS))))
 
 def layout_of(header: Sequence[str]) -> Layout:
     """Read a header line; raises FileFault naming a required column that is missing or one given twice."""
-    titles = tuple(" ".join(title.split()) for title in header)
+    titles = tuple(visible(" ".join(title.split())) for title in header)
     while titles and not titles[-1]:
         titles = titles[:-1]
     found: dict[str, int] = {}

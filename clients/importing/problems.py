@@ -7,6 +7,11 @@ no retry helps. Everything derived from ImportingError is ours, and safe to try 
 from dataclasses import asdict, dataclass
 
 
+def visible(text: str) -> str:
+    """The text with everything that can't be seen or printed (line breaks, NUL, overrides) replaced."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing wrong with one row. `column` is empty when it concerns the row as a whole."""

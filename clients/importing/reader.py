@@ -267,16 +267,22 @@ class CsvReader:
         return MalformedRow([record.rstrip("\r\n")])
 
     def _refuse_swallowed_rows(self, line: int, cells: list[str]) -> None:
-        """A stray quote turns the lines up to the next one into one cell: look for rows inside cells."""
+        """A stray quote turns the lines up to the next one into one cell: look for rows in a record.
+
+        Without the quotes, a good cell with line breaks leaves at most one line that looks like a whole
+        row; when two do, one of them was about to vanish in the other.
+        """
         width = self.layout.width
         if not width:
             return
         position = self.layout.email_position
-        inner_lines = _LINE_BREAK.split(self._delimiter.join(cells))
-        for number, inner in enumerate(inner_lines[1:], start=line + 1):
-            parts = inner.split(self._delimiter)
+        rows = []
+        for number, text in enumerate(_LINE_BREAK.split(self._delimiter.join(cells)), start=line):
+            parts = text.split(self._delimiter)
             if len(parts) >= width and "@" in parts[position]:
-                raise _unclosed_quote(_line_of_cell_around(number, line, cells))
+                rows.append(number)
+        if len(rows) > 1:
+            raise _unclosed_quote(_line_of_cell_around(rows[1], line, cells))
 
     def _check_size(self, line: int, cells: list[str]) -> None:
         if len(cells) > self.limits.cells_per_row:

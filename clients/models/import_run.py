@@ -9,7 +9,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from clients.importing.problems import FileFault
+from clients.importing.problems import FileFault, visible
 
 
 class State(models.TextChoices):
@@ -198,8 +198,7 @@ class ImportRun(models.Model):
     @property
     def file_name(self) -> str:
         """The key's last part, its control characters made visible: keys may hold line breaks."""
-        name = self.key.rsplit("/", 1)[-1] or self.key
-        return "".join(c if c.isprintable() else "�" for c in name)
+        return visible(self.key.rsplit("/", 1)[-1] or self.key)
 
     @property
     def is_finished(self) -> bool:

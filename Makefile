@@ -1,0 +1,37 @@
+# One command a job; each installs what it needs into .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: run test check format bench clean
+
+run: $(INSTALLED) ## the whole platform on this machine: http://127.0.0.1:8000/admin/
+	$(BIN)/python manage.py runlocal samples/clients.csv
+
+test: $(INSTALLED) ## every test, against the same embedded PostgreSQL and local AWS
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(INSTALLED) ## the gate: style, types, architecture, migrations, Django's own checks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python manage.py makemigrations --check --dry-run
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED) ## the speed table of DESIGN.md, section 8
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean: ## forget the virtual environment and all local data
+	rm -rf $(VENV) .local
+
+$(INSTALLED): requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or later is needed; $$($(PYTHON) --version) is what '$(PYTHON)' starts. Try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
