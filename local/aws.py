@@ -7,9 +7,9 @@ time its own, as on Lambda; it ends when whoever started it ends, however that h
 """
 
 import os
+import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -87,17 +87,16 @@ def create_resources() -> None:
 
 def _serve(port: int) -> None:
     """Serve until standard input closes; prints the URL once it listens."""
+    with socket.socket() as probe:
+        # moto's server would end its thread without a word; SO_REUSEADDR as it sets it.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            sys.exit(1)
     _send_events_like_aws()
     server = ThreadedMotoServer(ip_address=HOST, port=port, verbose=False)
-    # A port in use ends the server's thread before it says that it is ready.
-    threading.Thread(target=server.start, daemon=True).start()
-    until = time.monotonic() + 20
-    while server._server is None and time.monotonic() < until:
-        if server._thread is not None and not server._thread.is_alive():
-            break
-        time.sleep(0.01)
-    if server._server is None:
-        sys.exit(1)
+    server.start()
     host, port = server.get_host_and_port()
     print(f"http://{host}:{port}", flush=True)
     sys.stdin.read()
