@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from itertools import islice
 from operator import itemgetter
 
 from clients.importing.columns import BY_FIELD, COLUMNS, ClientRow, Layout
@@ -12,7 +11,6 @@ from clients.importing.problems import Problem
 from clients.importing.reader import CsvReader
 from clients.importing.rules import clean_row, fast_lane
 
-_ROWS_PER_BLOCK = 2_000
 # A row whose joined cells are no longer than the shortest limit can't break any of them.
 _SURELY_SHORT = min(BY_FIELD[field].max_length for field in ("name", "email", "company"))
 
@@ -47,10 +45,9 @@ class ValidatedRows:
         ignores_cells = bool(layout.unknown)
         canonical = fast_lane(self.statuses).fullmatch
         join = "\t".join
-        rows = iter(self.reader)
-        while batch := list(islice(rows, _ROWS_PER_BLOCK)):
+        for batch in self.reader:
             lines = []
-            for line, cells in batch:
+            for line, cells in zip(batch.lines, batch.rows, strict=True):
                 if len(cells) == width:
                     text = join(cells if pick is None else pick(cells))
                     if canonical(text) and (
