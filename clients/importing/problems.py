@@ -4,7 +4,7 @@ The two families never mix: a FileFault is the file's doing, its message is for 
 no retry helps. Everything derived from ImportingError is ours, and safe to try again.
 """
 
-from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 
 def visible(text: str) -> str:
@@ -12,16 +12,12 @@ def visible(text: str) -> str:
     return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing wrong with one row. `column` is empty when it concerns the row as a whole."""
 
     column: str
     code: str
     message: str
-
-    def as_dict(self) -> dict[str, str]:
-        return asdict(self)
 
 
 class MalformedRow(list[str]):

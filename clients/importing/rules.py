@@ -5,7 +5,6 @@ Messages never repeat a cell: they travel in mails and logs, which hold no perso
 
 import re
 from collections.abc import Sequence
-from functools import cache
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -21,68 +20,82 @@ _PHONE_SEPARATORS = str.maketrans("", "", " ().-")
 _PHONE = re.compile(r"\+?[0-9]+")
 _PHONE_MIN = 5
 
-# The fast lane: a row in canonical form, its cells joined by tabs. Every character class leaves out
-# what the full rules would look at twice (white space, controls, backslash, quotes of a formula), so a
-# match is a proof, and no match proves nothing: the full rules decide then.
-_TEXT = (
-    r"(?!['=+@-])"
-    r"[^\x00-\x20\\\x7f-\xa0\u1680\u2000-\u202f\u205f-\u206f\u3000]++"
-    r"(?: [^\x00-\x20\\\x7f-\xa0\u1680\u2000-\u202f\u205f-\u206f\u3000]++)*+"
-)
-_ATOM = r"[-!#$%&*+/=?^_`{}|~0-9a-z]"
-_EMAIL = (
-    rf"(?![=+-]){_ATOM}++(?:\.{_ATOM}++)*+"
-    r"@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}"
-)
+# Canonical forms. Every character class leaves out what the full rules would look at twice (white space,
+# controls, overrides, backslash, the apostrophe of a neutralised formula), so a match proves that the cell
+# is what it should be, and no match proves nothing: the full rules decide then. Lengths are seen to apart.
+_WORD = r"[^\x00-\x20\\\x7f-\xa0\u1680\u2000-\u202f\u205f-\u206f\u3000]++"
+_TEXT = rf"(?!['=+@-]){_WORD}(?: {_WORD})*+"
+_ATOM = r"[-!#$%&*+/=?^_`{}|~0-9a-z]++"
+_EMAIL = rf"(?![=+-]){_ATOM}(?:\.{_ATOM})*+@(?:[a-z0-9](?:[a-z0-9-]{{0,61}}[a-z0-9])?\.)+[a-z]{{2,63}}"
 _CANONICAL_PHONE = r"(?:\+[0-9]{4,14}|[0-9]{5,15})?"
 
+class Rules:
+    """The rules for one list of statuses. What is asked a million times is made ready once."""
 
-@cache
-def fast_lane(statuses: tuple[str, ...]) -> re.Pattern[str]:
-    """Matches five canonical cells joined by tabs; the caller sees to their lengths (at most 100)."""
-    status = "|".join(map(re.escape, statuses))
-    return re.compile(rf"{_TEXT}\t{_EMAIL}\t{_TEXT}\t{_CANONICAL_PHONE}\t(?:{status})")
-
-
-def clean_cell(field: str, cell: str, statuses: tuple[str, ...]) -> tuple[str, Problem | None]:
-    """One cell in canonical form and what is wrong with it, if anything."""
-    column = BY_FIELD[field]
-    if _FORBIDDEN.search(cell):
-        return cell, Problem(
-            column.title,
-            "control-character",
-            f"{column.title} contains a control character that can't be seen. "
-            "Type the cell anew and upload the row again.",
+    def __init__(self, statuses: tuple[str, ...]) -> None:
+        self._statuses = {status.casefold(): status for status in statuses}
+        self._invalid_status = Problem(
+            BY_FIELD["status"].title, "invalid-status", f"Status must be one of: {', '.join(statuses)}."
         )
-    text = " ".join(restore(cell.strip()).split())
-    if not text:
-        return text, _missing(column) if column.required else None
-    match field:
-        case "email":
-            return _clean_email(column, text)
-        case "phone":
-            return _clean_phone(column, text)
-        case "status":
-            return _clean_status(column, text, statuses)
-    return text, _too_long(column, text)
+        status = f"(?:{'|'.join(map(re.escape, statuses))})"
+        patterns = {"email": _EMAIL, "phone": _CANONICAL_PHONE, "status": status}
+        forms = [patterns.get(column.field, _TEXT) for column in COLUMNS]
+        #: Matches a row in canonical form, its cells joined by tabs and none longer than allowed.
+        self.fast_lane = re.compile("\t".join(forms)).fullmatch
+        self._columns = [
+            (column, re.compile(form).fullmatch) for column, form in zip(COLUMNS, forms, strict=True)
+        ]
+
+    def clean_cell(self, column: Column, cell: str) -> tuple[str, Problem | None]:
+        """One cell in canonical form and what is wrong with it, if anything."""
+        if _FORBIDDEN.search(cell):
+            return cell, _CONTROL_CHARACTER[column]
+        text = " ".join(restore(cell.strip()).split())
+        if not text:
+            return text, _MISSING[column] if column.required else None
+        match column.field:
+            case "email":
+                return _clean_email(column, text)
+            case "phone":
+                return _clean_phone(column, text)
+            case "status":
+                return self._clean_status(text)
+        return text, _too_long(column, text)
+
+    def clean_row(self, cells: Sequence[str], layout: Layout) -> ClientRow | list[Problem]:
+        """A whole row in canonical form, or every problem that it has."""
+        if isinstance(cells, MalformedRow):
+            return [Problem("", "quote", cells.message)]
+        if problem := _wrong_number_of_cells(cells, layout):
+            return [problem]
+        texts, problems = [], []
+        for (column, is_canonical), position in zip(self._columns, layout.positions, strict=True):
+            text = "" if position is None else cells[position]
+            if len(text) > column.max_length or not is_canonical(text):
+                text, problem = self.clean_cell(column, text)
+                if problem:
+                    problems.append(problem)
+            texts.append(text)
+        return problems or ClientRow(*texts)
+
+    def _clean_status(self, text: str) -> tuple[str, Problem | None]:
+        status = self._statuses.get(text.casefold())
+        return (text, self._invalid_status) if status is None else (status, None)
 
 
-def clean_row(
-    cells: Sequence[str], layout: Layout, statuses: tuple[str, ...]
-) -> ClientRow | list[Problem]:
-    """A whole row in canonical form, or every problem that it has."""
-    if isinstance(cells, MalformedRow):
-        return [Problem("", "quote", cells.message)]
-    if problem := _wrong_number_of_cells(cells, layout):
-        return [problem]
-    texts, problems = [], []
-    for column, position in zip(COLUMNS, layout.positions, strict=True):
-        cell = "" if position is None else cells[position]
-        text, problem = clean_cell(column.field, cell, statuses)
-        texts.append(text)
-        if problem:
-            problems.append(problem)
-    return problems or ClientRow(*texts)
+_CONTROL_CHARACTER = {
+    column: Problem(
+        column.title,
+        "control-character",
+        f"{column.title} contains a control character that can't be seen. "
+        "Type the cell anew and upload the row again.",
+    )
+    for column in COLUMNS
+}
+_MISSING = {
+    column: Problem(column.title, "missing", f"{column.title} is empty. Fill it in.")
+    for column in COLUMNS
+}
 
 
 def _wrong_number_of_cells(cells: Sequence[str], layout: Layout) -> Problem | None:
@@ -103,10 +116,6 @@ def _wrong_number_of_cells(cells: Sequence[str], layout: Layout) -> Problem | No
     )
 
 
-def _missing(column: Column) -> Problem:
-    return Problem(column.title, "missing", f"{column.title} is empty. Fill it in.")
-
-
 def _too_long(column: Column, text: str) -> Problem | None:
     if len(text) <= column.max_length:
         return None
@@ -122,41 +131,31 @@ def _clean_email(column: Column, text: str) -> tuple[str, Problem | None]:
     lowered = text.lower()
     if problem := _too_long(column, lowered):
         return lowered, problem
+    if "@" not in text:
+        return lowered, _INVALID_EMAIL  # the common mistake, without the cost of an exception
     try:
         validate_email(text)
     except ValidationError:
-        return lowered, Problem(
-            column.title,
-            "invalid-email",
-            "Email is not a valid address. Write it like name@example.com, one address in the cell.",
-        )
+        return lowered, _INVALID_EMAIL
     return lowered, None
+
+
+_INVALID_EMAIL = Problem(
+    BY_FIELD["email"].title,
+    "invalid-email",
+    "Email is not a valid address. Write it like name@example.com, one address in the cell.",
+)
+_INVALID_PHONE = Problem(
+    BY_FIELD["phone"].title,
+    "invalid-phone",
+    "Phone is not a phone number. Use digits, with a + in front if need be, "
+    f"{_PHONE_MIN} to {BY_FIELD['phone'].max_length} characters in all (spaces, dots, dashes and brackets "
+    "are not counted), or leave the cell empty.",
+)
 
 
 def _clean_phone(column: Column, text: str) -> tuple[str, Problem | None]:
     digits = text.translate(_PHONE_SEPARATORS)
     if _PHONE.fullmatch(digits) and _PHONE_MIN <= len(digits) <= column.max_length:
         return digits, None
-    return digits, Problem(
-        column.title,
-        "invalid-phone",
-        f"Phone is not a phone number. Use digits, with a + in front if need be, "
-        f"{_PHONE_MIN} to {column.max_length} characters in all (spaces, dots, dashes and brackets "
-        "are not counted), or leave the cell empty.",
-    )
-
-
-@cache
-def _canonical_statuses(statuses: tuple[str, ...]) -> dict[str, str]:
-    return {status.casefold(): status for status in statuses}
-
-
-def _clean_status(
-    column: Column, text: str, statuses: tuple[str, ...]
-) -> tuple[str, Problem | None]:
-    status = _canonical_statuses(statuses).get(text.casefold())
-    if status is not None:
-        return status, None
-    return text, Problem(
-        column.title, "invalid-status", f"Status must be one of: {', '.join(statuses)}."
-    )
+    return digits, _INVALID_PHONE

@@ -45,7 +45,7 @@ from clients.storage import Download, ObjectVersion
 logger = logging.getLogger(__name__)
 
 _TURN_SECONDS = 1.0  # between signs of life: progress, lease, a look at the clock
-_TURN_REJECTED_BYTES = 4 * 1024**2
+_TURN_REJECTED_SIZE = 4 * 1024**2
 _TIME_TO_STOP = 8.0  # seconds kept back to roll back and say so
 _QUERY_CANCELED = "57014"
 
@@ -256,7 +256,7 @@ def _stage(
         until = time.monotonic() + _TURN_SECONDS
         for block in blocks:
             yield block
-            if time.monotonic() > until or rows.rejected_bytes > _TURN_REJECTED_BYTES:
+            if time.monotonic() > until or rows.rejected_size > _TURN_REJECTED_SIZE:
                 return
 
     while not rows.exhausted:

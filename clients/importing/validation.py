@@ -4,12 +4,13 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from json.encoder import encode_basestring
 from operator import itemgetter
 
 from clients.importing.columns import BY_FIELD, COLUMNS, ClientRow, Layout
 from clients.importing.problems import Problem
 from clients.importing.reader import CsvReader
-from clients.importing.rules import clean_row, fast_lane
+from clients.importing.rules import Rules
 
 # A row whose joined cells are no longer than the shortest limit can't break any of them.
 _SURELY_SHORT = min(BY_FIELD[field].max_length for field in ("name", "email", "company"))
@@ -23,16 +24,21 @@ class ValidatedRows:
 
     def __init__(self, reader: CsvReader, statuses: tuple[str, ...]) -> None:
         self.reader = reader
-        self.statuses = statuses
+        self._rules = Rules(statuses)
         self.rejected = 0
-        self.problem_counts: Counter[str] = Counter()
-        self.rejected_bytes = 0  # waiting to be taken
+        self._problem_counts: Counter[tuple[str, str]] = Counter()
+        self.rejected_size = 0  # characters waiting to be taken
         self.exhausted = False
-        self._rejected: list[bytes] = []
+        self._rejected: list[str] = []
 
     @property
     def valid(self) -> int:
         return self.reader.rows - self.rejected
+
+    @property
+    def problem_counts(self) -> dict[str, int]:
+        """Rows that have a problem, by “column: code”."""
+        return {f"{column}: {code}": count for (column, code), count in self._problem_counts.items()}
 
     def blocks(self) -> Iterator[bytes]:
         """COPY text of the valid rows: line, the five columns, and the raw cells where they differ.
@@ -43,7 +49,7 @@ class ValidatedRows:
         width = layout.width
         pick = _picker(layout)
         ignores_cells = bool(layout.unknown)
-        canonical = fast_lane(self.statuses).fullmatch
+        canonical = self._rules.fast_lane
         join = "\t".join
         for batch in self.reader:
             lines = []
@@ -62,23 +68,24 @@ class ValidatedRows:
 
     def take_rejected(self) -> bytes:
         """COPY text of the rejected rows since the last call: line, cells, problems."""
-        text = b"".join(self._rejected)
+        text = "".join(self._rejected).encode()
         self._rejected.clear()
-        self.rejected_bytes = 0
+        self.rejected_size = 0
         return text
 
     def _look_closely(self, line: int, cells: list[str], layout: Layout) -> str:
         """A valid row's COPY line; nothing for a rejected row, which is put aside."""
-        outcome = clean_row(cells, layout, self.statuses)
+        outcome = self._rules.clean_row(cells, layout)
         if isinstance(outcome, ClientRow):
             text = "\t".join(outcome).replace("\\", "\\\\")
             return f"{line}\t{text}\t{_copy_json(cells)}\n"
         self.rejected += 1
-        self.problem_counts.update({f"{p.column}: {p.code}" for p in outcome})
+        for column, code, _ in outcome:
+            self._problem_counts[column, code] += 1
         problems = ",".join(map(_problem_json, outcome))
-        rejected = f"{line}\t{_copy_json(cells)}\t[{problems}]\n".encode()
+        rejected = f"{line}\t{_copy_json(cells)}\t[{problems}]\n"
         self._rejected.append(rejected)
-        self.rejected_bytes += len(rejected)
+        self.rejected_size += len(rejected)
         return ""
 
 
@@ -94,11 +101,17 @@ def _picker(layout: Layout) -> Callable[[list[str]], tuple[str, ...]] | None:
 
 
 def _copy_json(cells: list[str]) -> str:
-    # PostgreSQL's text can't hold NUL; its visible symbol stands for it.
-    text = json.dumps([cell.replace("\0", "␀") for cell in cells], ensure_ascii=False)
+    """A JSON list of strings, its backslashes doubled for COPY."""
+    text = f"[{','.join(map(encode_basestring, cells))}]"
+    if "\\" not in text:
+        return text
+    if "\\u0000" in text:
+        # PostgreSQL's text can't hold NUL; its visible symbol stands for it.
+        cells = [cell.replace("\0", "␀") for cell in cells]
+        text = f"[{','.join(map(encode_basestring, cells))}]"
     return text.replace("\\", "\\\\")
 
 
 @lru_cache(maxsize=1024)
 def _problem_json(problem: Problem) -> str:
-    return json.dumps(problem.as_dict(), ensure_ascii=False).replace("\\", "\\\\")
+    return json.dumps(problem._asdict(), ensure_ascii=False).replace("\\", "\\\\")

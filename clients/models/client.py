@@ -5,7 +5,8 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Lower, Now
 
-from clients.importing.rules import clean_cell
+from clients.importing.columns import BY_FIELD
+from clients.importing.rules import Rules
 
 
 class ClientField(models.CharField):  # type: ignore[type-arg]
@@ -13,7 +14,7 @@ class ClientField(models.CharField):  # type: ignore[type-arg]
 
     def clean(self, value: Any, model_instance: models.Model | None) -> str:
         """The canonical value; raises ValidationError with the import's own sentence."""
-        text, problem = clean_cell(self.name, str(value or ""), settings.IMPORT_STATUSES)
+        text, problem = Rules(settings.IMPORT_STATUSES).clean_cell(BY_FIELD[self.name], str(value or ""))
         if problem:
             raise ValidationError(problem.message, code=problem.code)
         return text
