@@ -42,9 +42,8 @@ class Rules:
         forms = [patterns.get(column.field, _TEXT) for column in COLUMNS]
         #: Matches a row in canonical form, its cells joined by tabs and none longer than allowed.
         self.fast_lane = re.compile("\t".join(forms)).fullmatch
-        self._columns = [
-            (column, re.compile(form).fullmatch) for column, form in zip(COLUMNS, forms, strict=True)
-        ]
+        # The same cells one by one: a group is None where its cell isn't in canonical form.
+        self._canonical_cells = re.compile("\t".join(rf"(?:({form})(?=\t|\Z)|[^\t]*+)" for form in forms)).fullmatch
 
     def clean_cell(self, column: Column, cell: str) -> tuple[str, Problem | None]:
         """One cell in canonical form and what is wrong with it, if anything."""
@@ -68,21 +67,23 @@ class Rules:
             return [Problem("", "quote", cells.message)]
         if problem := _wrong_number_of_cells(cells, layout):
             return [problem]
-        texts, problems = [], []
-        for (column, is_canonical), position in zip(self._columns, layout.positions, strict=True):
-            text = "" if position is None else cells[position]
-            if len(text) > column.max_length or not is_canonical(text):
-                text, problem = self.clean_cell(column, text)
+        picked = ["" if position is None else cells[position] for position in layout.positions]
+        found = self._canonical_cells("\t".join(picked))
+        canonical = found.groups() if found else _NONE_CANONICAL
+        problems = []
+        for index, (column, text) in enumerate(zip(COLUMNS, canonical, strict=True)):
+            if text is None or len(text) > column.max_length:
+                picked[index], problem = self.clean_cell(column, picked[index])
                 if problem:
                     problems.append(problem)
-            texts.append(text)
-        return problems or ClientRow(*texts)
+        return problems or ClientRow(*picked)
 
     def _clean_status(self, text: str) -> tuple[str, Problem | None]:
         status = self._statuses.get(text.casefold())
         return (text, self._invalid_status) if status is None else (status, None)
 
 
+_NONE_CANONICAL = (None,) * len(COLUMNS)
 _CONTROL_CHARACTER = {
     column: Problem(
         column.title,
