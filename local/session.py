@@ -29,13 +29,17 @@ _MERGE_TAKES_AT_MOST = timedelta(minutes=10)
 def once(files: list[Path], *, as_json: bool, say: Say) -> int:
     """Import the files, say each run, and return the exit code: 1 if one failed or was rejected."""
     code = 0
-    with Signals() as signals, platform.running(_ANY_PORT, signals):
-        for path in files:
-            run = platform.import_file(path, progress=_show_progress)
-            _show_progress(None)
-            say(json.dumps(report(run)) if as_json else as_text(run))
-            if run.state in (State.FAILED, State.REJECTED):
-                code = 1
+    with Signals() as signals:
+        try:
+            with platform.running(_ANY_PORT, signals):
+                for path in files:
+                    run = platform.import_file(path, progress=_show_progress)
+                    _show_progress(None)
+                    say(json.dumps(report(run)) if as_json else as_text(run))
+                    if run.state in (State.FAILED, State.REJECTED):
+                        code = 1
+        except Stopped as stopped:
+            return stopped.exit_code
     return code
 
 
@@ -105,7 +109,7 @@ def _mail_text(mail: EmailMessage) -> str:
     body = mail.get_body(("plain",))
     lines = str(body.get_content()).strip().splitlines() if body else []
     text = "\n".join(f"            {line}".rstrip() for line in lines)
-    return f"          E-mail to {mail['To']}: {mail['Subject']}\n{text}\n"
+    return f"          E-mail to {mail['To']}: {mail['Subject']}\n\n{text}\n\n"
 
 
 def _show_progress(run: ImportRun | None) -> None:

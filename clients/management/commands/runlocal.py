@@ -52,7 +52,7 @@ class Command(BaseCommand):
         self.stdout.flush()
 
     def _remark(self, text: str) -> None:
-        self.stderr.write(text)
+        self.stderr.write(text, style_func=str)  # not in an error's red
         self.stderr.flush()
 
 
