@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from boto3.s3.transfer import TransferConfig
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
@@ -26,6 +27,8 @@ from local.signals import Signals
 ADMIN = "admin"
 _EVENT_SECONDS = 60
 _LOOK_SECONDS = 0.1
+# Ten at once, boto3's habit, are 80 MB in memory.
+_ONE_PART_AT_A_TIME = TransferConfig(use_threads=False)
 
 
 class EventLost(Exception):
@@ -74,7 +77,7 @@ def import_file(path: Path, progress: Callable[[ImportRun], None] = lambda run: 
     """
     key = f"{settings.IMPORT_PREFIX}{path.name}"
     s3 = storage.client()
-    s3.upload_file(str(path), settings.IMPORT_BUCKET, key)
+    s3.upload_file(str(path), settings.IMPORT_BUCKET, key, Config=_ONE_PART_AT_A_TIME)
     version = s3.head_object(Bucket=settings.IMPORT_BUCKET, Key=key)["VersionId"]
     runs = ImportRun.objects.filter(bucket=settings.IMPORT_BUCKET, key=key, version_id=version)
     until = time.monotonic() + _EVENT_SECONDS
