@@ -57,7 +57,8 @@ def running(port: int, memory: Path | None = None) -> Iterator[str]:
             cwd=settings.BASE_DIR,
             start_new_session=True,  # Ctrl-C is for us; we end it when we are done with it
         )
-    assert server.stdin and server.stdout
+    assert server.stdin
+    assert server.stdout
     try:
         url = server.stdout.readline().strip()
         if not url:
@@ -101,9 +102,7 @@ def create_resources() -> None:
     s3, sqs = boto3.client("s3"), boto3.client("sqs")
     place: Any = {"CreateBucketConfiguration": {"LocationConstraint": settings.AWS_REGION}}
     s3.create_bucket(Bucket=settings.IMPORT_BUCKET, **({} if settings.AWS_REGION == "us-east-1" else place))
-    s3.put_bucket_versioning(
-        Bucket=settings.IMPORT_BUCKET, VersioningConfiguration={"Status": "Enabled"}
-    )
+    s3.put_bucket_versioning(Bucket=settings.IMPORT_BUCKET, VersioningConfiguration={"Status": "Enabled"})
     sqs.create_queue(QueueName=settings.IMPORT_DEAD_LETTER_QUEUE)
     queue = sqs.create_queue(QueueName=settings.IMPORT_QUEUE)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]

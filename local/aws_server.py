@@ -1,6 +1,6 @@
 """The process of the local AWS: moto's server, what is missing in it, and S3's events as AWS sends them.
 
-    python -m local.aws_server PORT [FOLDER]     serve until standard input closes; remember under FOLDER
+python -m local.aws_server PORT [FOLDER]     serve until standard input closes; remember under FOLDER
 """
 
 import json
@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from moto.backends import get_backend
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
@@ -25,6 +26,8 @@ from werkzeug.serving import make_server
 
 from local.memory import Memory
 from local.protocol import HOST, IN_USE, MAILS, RESTORE
+
+_SERVICES: tuple[Any, ...] = ("s3", "sqs", "ses", "sesv2", "secretsmanager")
 
 
 def _serve(port: int, folder: str | None) -> None:
@@ -44,6 +47,8 @@ def _serve(port: int, folder: str | None) -> None:
     )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(f"http://{HOST}:{listener.getsockname()[1]}", flush=True)
+    for service in _SERVICES:
+        get_backend(service)  # imported before the first request wants it
     sys.stdin.read()
     if memory:
         memory.save_all()

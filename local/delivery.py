@@ -30,7 +30,7 @@ FUNCTION_SECONDS = 300
 _MEMORY_MB = 512
 # A message of a loop that died comes back after this many seconds: when Lambda would have ended it, too.
 _INVISIBLE_SECONDS = FUNCTION_SECONDS + 10
-_POLL_SECONDS = 1  # also what stopping takes at most
+_IDLE_SECONDS = 0.05
 _WORKERS = "workers."
 
 Function = Callable[[dict[str, Any], "Context"], Any]
@@ -42,7 +42,7 @@ class UnknownCommand(ImportingError):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What Lambda tells a function about its invocation; the request id stays over the retries of an event."""
+    """What Lambda tells a function about its invocation; an event's retries have one request id."""
 
     aws_request_id: str
     log_stream_name: str
@@ -85,14 +85,17 @@ class Delivery:
     """A context manager that delivers events in threads of its own until it is left.
 
     `pause` is in seconds: before the second delivery of an event once, before the third twice. (Lambda
-    waits one minute, and two.) Leaving waits for what is being processed.
+    waits one minute, and two.) `poll` is how many seconds an empty queue is listened to in one request.
+    Leaving takes as long, and waits for what is being processed.
     """
 
-    def __init__(self, *, pause: int = 5, parallel: int = 2, function: Function = dispatch) -> None:
+    def __init__(
+        self, *, pause: int = 5, poll: int = 1, parallel: int = 2, function: Function = dispatch
+    ) -> None:
         self._sqs = boto3.client("sqs")
         self._queue = self._url(settings.IMPORT_QUEUE)
         self._dead_letters = self._url(settings.IMPORT_DEAD_LETTER_QUEUE)
-        self._pause = pause
+        self._pause, self._poll = pause, poll
         self._function = function
         self._stopping = threading.Event()
         self._polling = threading.Lock()  # two polls at a time might be handed the same message
@@ -123,7 +126,7 @@ class Delivery:
         return bool(self._at_work)
 
     def _url(self, name: str) -> str:
-        return self._sqs.get_queue_url(QueueName=name)["QueueUrl"]
+        return str(self._sqs.get_queue_url(QueueName=name)["QueueUrl"])
 
     def _loop(self) -> None:
         while not self._stopping.is_set():
@@ -131,7 +134,7 @@ class Delivery:
                 self._next()
             except (BotoCoreError, ClientError) as error:
                 logger.warning("queue can't be read", extra={"error": describe(error)})
-                self._stopping.wait(_POLL_SECONDS)
+                self._stopping.wait(1)
             finally:
                 connections.close_all()  # they belong to this thread; nobody else would close them
 
@@ -142,11 +145,14 @@ class Delivery:
             answer = self._sqs.receive_message(
                 QueueUrl=self._queue,
                 MaxNumberOfMessages=1,
-                WaitTimeSeconds=_POLL_SECONDS,
+                WaitTimeSeconds=self._poll,
                 VisibilityTimeout=_INVISIBLE_SECONDS,
                 MessageSystemAttributeNames=["ApproximateReceiveCount"],
             )
-        for message in answer.get("Messages", []):
+        messages = answer.get("Messages", [])
+        if not messages and not self._poll:
+            self._stopping.wait(_IDLE_SECONDS)
+        for message in messages:
             self._at_work.add(threading.get_ident())
             try:
                 self._deliver(message)

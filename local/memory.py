@@ -24,7 +24,7 @@ _UNVERSIONED = "null"
 
 
 class Memory:
-    """Objects and messages under `folder`; `restore()` first, then `keep_saving()`, at the end `save_all()`."""
+    """Objects and messages under `folder`: restore(), then keep_saving(), at the end save_all()."""
 
     def __init__(self, folder: Path) -> None:
         self._objects = folder / "s3"
@@ -72,7 +72,7 @@ class Memory:
             )
 
     def _save_objects(self, *, settled: bool) -> None:
-        """Write what is new, delete what is gone. `settled`: leave versions that may still be in the making."""
+        """Write what is new, delete what is gone. `settled`: leave what may still be in the making."""
         with self._lock:
             present = set()
             for bucket, version in _versions():

@@ -22,6 +22,7 @@ from clients import storage
 from clients.models.import_run import FINISHED, ImportRun, State
 from local import aws
 from local.delivery import Delivery
+from local.protocol import HOST
 from local.signals import Signals
 
 ADMIN = "admin"
@@ -103,7 +104,7 @@ class AdminServer:
 
     def __init__(self, port: int) -> None:
         try:
-            self._server = ThreadedWSGIServer((aws.HOST, port), _QuietHandler)
+            self._server = ThreadedWSGIServer((HOST, port), _QuietHandler)
         except OSError:
             raise aws.PortInUse(port, "LOCAL_ADMIN_PORT") from None
 

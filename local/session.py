@@ -17,6 +17,7 @@ from clients.models.import_run import FINISHED, ImportRun, State
 from clients.reports import as_text, report
 from local import aws, platform
 from local.delivery import Delivery
+from local.protocol import HOST
 from local.signals import Signals, Stopped
 
 Say = Callable[[str], object]
@@ -66,7 +67,9 @@ def serve(files: list[Path], *, as_json: bool, say: Say, remark: Say) -> int:
                 except Stopped:
                     _say_goodbye(delivery, remark)
         except Stopped:
-            remark("Stopped at once. An import that was at work changed nothing, and is repeated at the next start.")
+            remark(
+                "Stopped at once. An import that was at work has changed nothing; the next start repeats it."
+            )
     return 0
 
 
@@ -124,12 +127,12 @@ def _welcome() -> str:
     name, password = platform.admin_login()
     login = f"{name} / {password}" if password else f"{name}, with the password you gave it"
     bucket, prefix = settings.IMPORT_BUCKET, settings.IMPORT_PREFIX
-    endpoint = f"http://{aws.HOST}:{settings.LOCAL_AWS_PORT}"
+    endpoint = f"http://{HOST}:{settings.LOCAL_AWS_PORT}"
     target = shlex.quote(f"s3://{bucket}/{prefix}")
     return f"""
 Client import, running on this machine alone.
 
-  Admin     http://{aws.HOST}:{settings.LOCAL_ADMIN_PORT}/admin/
+  Admin     http://{HOST}:{settings.LOCAL_ADMIN_PORT}/admin/
   Login     {login}
 
   Import a file from another terminal, with the AWS command line …

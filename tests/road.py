@@ -18,7 +18,7 @@ def delivering() -> Iterator[None]:
     while messages := _receive(sqs, url):
         for message in messages:
             sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-    with Delivery(pause=0):
+    with Delivery(pause=0, poll=0):
         yield
 
 

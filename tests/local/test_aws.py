@@ -1,11 +1,7 @@
 """The local AWS remembers, sends events as AWS does, and ends with whoever started it."""
 
 import json
-import os
-import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -13,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import psutil
 import pytest
 from django.conf import settings
 
 from local import aws
+from local.protocol import HOST
 
 KEY = f"{settings.IMPORT_PREFIX}clients.csv"
 
@@ -112,28 +108,7 @@ def test_a_multipart_upload_sends_one_event_with_version_sequencer_and_requester
 
 
 def test_a_port_in_use_is_told_with_the_variable_that_changes_it() -> None:
-    with socket.create_server((aws.HOST, 0)) as other:
+    with socket.create_server((HOST, 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(aws.PortInUse, match=f"Port {port} .* in use.* LOCAL_AWS_PORT"), aws.running(port):
             pass
-
-
-@pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
-def test_it_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
-    program = (
-        "import django; django.setup()\n"
-        "import time; from local import aws; from pathlib import Path\n"
-        f"with aws.running(0, Path({str(tmp_path)!r})) as url: print(url, flush=True); time.sleep(60)"
-    )
-    owner = subprocess.Popen(
-        [sys.executable, "-c", program],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": "clientimport.settings"},
-        cwd=settings.BASE_DIR,
-    )
-    assert owner.stdout
-    assert owner.stdout.readline().startswith(b"http")
-    [server] = psutil.Process(owner.pid).children()
-    owner.send_signal(signal.SIGKILL)
-    owner.communicate()
-    assert not psutil.wait_procs([server], timeout=10)[1]

@@ -73,7 +73,7 @@ class Recorder:
 def test_an_event_is_delivered_once_and_then_gone(sqs: Any) -> None:
     function = Recorder()
     request = _send(sqs, '{"Records": []}')
-    with Delivery(pause=0, function=function):
+    with Delivery(poll=0, pause=0, function=function):
         assert _wait(lambda: function.calls and _is_empty(sqs))
     [(event, context)] = function.calls
     assert event == {"Records": []}
@@ -84,7 +84,7 @@ def test_an_event_is_delivered_once_and_then_gone(sqs: Any) -> None:
 def test_a_failed_delivery_is_repeated_under_the_same_request_id(sqs: Any) -> None:
     function = Recorder(ImportFailed("once"), failures=1)
     request = _send(sqs, "{}")
-    with Delivery(pause=1, function=function):
+    with Delivery(poll=0, pause=1, function=function):
         assert _wait(lambda: len(function.calls) == 2 and _is_empty(sqs))
     assert {context.aws_request_id for _, context in function.calls} == {request}
     assert not _dead_letters(sqs)
@@ -93,7 +93,7 @@ def test_a_failed_delivery_is_repeated_under_the_same_request_id(sqs: Any) -> No
 def test_after_three_failures_the_event_lies_in_the_dead_letter_queue_with_the_error(sqs: Any) -> None:
     function = Recorder(ImportFailed("run 7: OperationalError"))
     request = _send(sqs, '{"Records": [1]}')
-    with Delivery(pause=0, function=function):
+    with Delivery(poll=0, pause=0, function=function):
         [letter] = _wait(lambda: _dead_letters(sqs))
         assert _wait(lambda: _is_empty(sqs))
     assert len(function.calls) == settings.IMPORT_DELIVERIES == 3
@@ -114,7 +114,7 @@ def test_an_unforeseen_error_puts_no_personal_data_into_the_dead_letter_queue(sq
     def function(event: Any, context: Context) -> None:
         raise next(errors)("jane.smith@example.com")
 
-    with Delivery(pause=0, function=function):
+    with Delivery(poll=0, pause=0, function=function):
         letters = _wait(lambda: _dead_letters(sqs)) + _wait(lambda: _dead_letters(sqs))
     assert {letter["MessageAttributes"]["ErrorMessage"]["StringValue"] for letter in letters} <= {
         "ValueError",
@@ -126,9 +126,9 @@ def test_an_unforeseen_error_puts_no_personal_data_into_the_dead_letter_queue(sq
 def test_a_loop_that_dies_between_two_deliveries_leaves_the_event_and_the_count_behind(sqs: Any) -> None:
     first, second = Recorder(ImportFailed("no")), Recorder(ImportFailed("no"))
     _send(sqs, "{}")
-    with Delivery(pause=1, function=first):
+    with Delivery(poll=0, pause=1, function=first):
         assert _wait(lambda: first.calls)
-    with Delivery(pause=1, function=second):
+    with Delivery(poll=0, pause=1, function=second):
         assert _wait(lambda: _dead_letters(sqs))
     assert len(first.calls) == 1
     assert len(second.calls) == 2
@@ -143,7 +143,7 @@ def test_leaving_waits_for_the_event_at_work_and_takes_no_other(sqs: Any) -> Non
         finished.set()
 
     _send(sqs, "{}")
-    delivery = Delivery(function=slow, parallel=1)
+    delivery = Delivery(poll=0, function=slow, parallel=1)
     with delivery:
         assert began.wait(5)
         _send(sqs, "{}")
@@ -164,7 +164,7 @@ def test_events_are_processed_side_by_side(sqs: Any) -> None:
     both = threading.Barrier(2, timeout=10)
     _send(sqs, "1")
     _send(sqs, "2")
-    with Delivery(function=lambda event, context: both.wait(), parallel=2):
+    with Delivery(poll=0, function=lambda event, context: both.wait(), parallel=2):
         assert _wait(lambda: _is_empty(sqs))
 
 
@@ -181,7 +181,7 @@ def test_what_is_no_json_does_not_stop_the_loop(sqs: Any) -> None:
     function = Recorder()
     _send(sqs, "no JSON")
     _send(sqs, "{}")
-    with Delivery(pause=0, function=function):
+    with Delivery(poll=0, pause=0, function=function):
         assert _wait(lambda: function.calls and _dead_letters(sqs))
 
 
@@ -195,7 +195,7 @@ def test_only_functions_of_the_workers_can_be_called(command: str) -> None:
 
 def test_an_invocation_of_an_unknown_function_ends_in_the_dead_letter_queue(sqs: Any) -> None:
     invoke("os.system", run=1)
-    with Delivery(pause=0):
+    with Delivery(poll=0, pause=0):
         [letter] = _wait(lambda: _dead_letters(sqs))
     assert "no function 'os.system'" in letter["MessageAttributes"]["ErrorMessage"]["StringValue"]
 
@@ -203,10 +203,12 @@ def test_an_invocation_of_an_unknown_function_ends_in_the_dead_letter_queue(sqs:
 @pytest.mark.django_db(transaction=True)
 def test_an_invocation_reaches_the_worker_with_its_payload(sqs: Any, bucket: str) -> None:
     key = f"{settings.IMPORT_PREFIX}{uuid.uuid4()}.csv"
-    boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=b"Name,Email,Company,Status\nA,a@x.com,C,Active\n")
+    boto3.client("s3").put_object(
+        Bucket=bucket, Key=key, Body=b"Name,Email,Company,Status\nA,a@x.com,C,Active\n"
+    )
     run = ImportRun.objects.create(bucket=bucket, key=key)
     invoke("workers.import_processor.run_queued", run=run.pk)
-    with Delivery():
+    with Delivery(poll=0):
         assert _wait(lambda: ImportRun.objects.filter(pk=run.pk, state=State.SUCCEEDED).exists())
     run.refresh_from_db()
     assert run.inserted == 1
@@ -221,7 +223,7 @@ def test_on_aws_an_invocation_is_asynchronous(settings: Any, monkeypatch: pytest
 
     original = boto3.client
 
-    def client(name: str) -> Any:
+    def client(name: Any) -> Any:
         made = original(name)
         made.meta.events.register("provide-client-params.lambda.Invoke", keep)
         made.meta.events.register("before-send.lambda.Invoke", lambda **_: _accepted())

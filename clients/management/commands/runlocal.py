@@ -60,8 +60,9 @@ def _check(files: list[Path], *, once: bool) -> None:
     """What can be known to go wrong before anything is started; raises CommandError."""
     if session is None:
         raise CommandError(
-            f"The local platform can't run here: the module {missing} is missing. It is part of the "
-            "repository, not of what is deployed; `pip install -r requirements-dev.txt` installs what it needs."
+            f"The local platform can't run here: the module {missing} is missing. The platform is part of "
+            "the repository, not of what is deployed; `pip install -r requirements-dev.txt` installs what "
+            "it needs."
         )
     if not settings.LOCAL:
         raise CommandError(
