@@ -65,7 +65,7 @@ def admin_login() -> tuple[str, str | None]:
     if not users.filter(is_superuser=True, is_active=True).exists():
         path.touch(mode=0o600)
         path.write_text(secrets.token_urlsafe(9))
-        users.create_superuser(ADMIN, settings.NOTIFICATION_EMAIL, path.read_text())  # type: ignore[attr-defined]
+        users.create_superuser(ADMIN, settings.NOTIFICATION_EMAIL, path.read_text())
     user = users.filter(username=ADMIN).first()
     password = path.read_text() if path.exists() else ""
     return ADMIN, password if user and user.check_password(password) else None

@@ -23,6 +23,9 @@ from local.signals import Signals, Stopped
 Say = Callable[[str], object]
 
 _ANY_PORT = 0
+_STOPPED_AT_ONCE = (
+    "Stopped at once. An import that was at work has changed nothing; the next start repeats it."
+)
 _LOOK_SECONDS = 0.2
 _MERGE_TAKES_AT_MOST = timedelta(minutes=10)
 
@@ -67,9 +70,7 @@ def serve(files: list[Path], *, as_json: bool, say: Say, remark: Say) -> int:
                 except Stopped:
                     _say_goodbye(delivery, remark)
         except Stopped:
-            remark(
-                "Stopped at once. An import that was at work has changed nothing; the next start repeats it."
-            )
+            remark(_STOPPED_AT_ONCE if delivery else "Stopped before it had started.")
     return 0
 
 

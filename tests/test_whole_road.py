@@ -43,10 +43,11 @@ def test_a_file_put_into_s3_ends_in_the_clients_table_in_the_audit_and_in_one_ma
     assert (run.trigger, run.state, run.deliveries) == (Trigger.S3_EVENT, State.PARTIAL, 1)
     assert (run.read, run.inserted, run.rejected) == (2, 1, 1)
     assert run.notification == Notification.SENT
-    assert client.created_by_run_id == run.pk  # type: ignore[attr-defined]
+    assert client.created_by_run_id == run.pk
 
     row = RejectedRow.objects.get()
-    assert (row.run, row.line, row.cells[1]) == (run, 3, "not an address")
+    assert (row.run, row.line) == (run, 3)
+    assert row.cells == ["Nobody", "not an address", "Widget Co", "", "Active"]
     assert [problem["code"] for problem in row.problems] == ["invalid-email"]
 
     [mail] = aws.mails(after=mails_before)

@@ -9,7 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.awsrequest import AWSResponse
+from botocore.awsrequest import AWSResponse, HeadersDict
 from django.conf import settings
 
 from clients.dispatch import invoke
@@ -238,8 +238,10 @@ def test_on_aws_an_invocation_is_asynchronous(settings: Any, monkeypatch: pytest
 
 
 def _accepted() -> Any:
+    headers: Any = HeadersDict()
+
     class Body:
         def stream(self, **_: Any) -> Iterator[bytes]:
             yield b""
 
-    return AWSResponse("http://127.0.0.1/", 202, {}, Body())
+    return AWSResponse("http://127.0.0.1/", 202, headers, Body())
