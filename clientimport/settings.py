@@ -176,6 +176,8 @@ STORAGES = {
 }
 # Hours after its upload that a finished file is deleted.
 CLEANUP_AFTER_HOURS = env_int("CLEANUP_AFTER_HOURS", 24, minimum=1)
+# Days after an import that the cells of its rejected rows are erased; the rest of the audit stays. 0: never.
+REJECTED_CELLS_KEEP_DAYS = env_int("REJECTED_CELLS_KEEP_DAYS", 90)
 
 # --- Import rules (DESIGN.md section 5) -----------------------------------------------------------
 IMPORT_STATUSES = env_list("IMPORT_STATUSES", ("Active", "Inactive"))

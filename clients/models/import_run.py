@@ -145,6 +145,9 @@ class ImportRun(models.Model):
     event_at = models.DateTimeField(null=True, help_text="When S3 finished the upload.")
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    cells_purged_at = models.DateTimeField(
+        null=True, editable=False, help_text="When the cells of its rejected rows were erased."
+    )
 
     # --- the mail about it (an outbox: committed with the result, sent afterwards)
     notification = models.CharField(
