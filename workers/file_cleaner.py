@@ -21,6 +21,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - _TIME_TO_REPORT
     try:
         return cleanup.clean(deadline=deadline).as_dict()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - Lambda gets no message that may quote data
         logger.error("cleaning failed", extra={"error": describe(error)})
         raise ImportFailed(f"cleaning failed: {describe(error)}") from None

@@ -44,4 +44,3 @@ def _is_of(run: ImportRun, version: StoredVersion) -> bool:
         return False
     uploaded_at = run.event_at or run.created_at
     return uploaded_at > version.last_modified - _CLOCK_TOLERANCE
-

@@ -33,7 +33,8 @@ def plain_bucket(aws_endpoint: str, settings: Settings) -> Iterator[str]:
 
 
 def put(bucket: str, name: str, body: bytes = b"x") -> dict[str, Any]:
-    return boto3.client("s3").put_object(Bucket=bucket, Key=settings.IMPORT_PREFIX + name, Body=body)  # type: ignore[return-value]
+    key = settings.IMPORT_PREFIX + name
+    return dict(boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=body))
 
 
 def imported(bucket: str, name: str, answer: dict[str, Any], state: State, **fields: Any) -> ImportRun:
@@ -51,7 +52,9 @@ def imported(bucket: str, name: str, answer: dict[str, Any], state: State, **fie
 def names(bucket: str) -> list[str]:
     """Every version there is, without the prefix."""
     return sorted(
-        version.key.removeprefix(settings.IMPORT_PREFIX) for page in storage.list_versions() for version in page
+        version.key.removeprefix(settings.IMPORT_PREFIX)
+        for page in storage.list_versions()
+        for version in page
     )
 
 
@@ -222,8 +225,8 @@ def test_an_object_that_s3_refuses_to_delete_is_reported(bucket: str) -> None:
     gone = s3.put_object(Bucket=locked, Key="client-data/uploads/free.csv", Body=b"x")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(settings, "IMPORT_BUCKET", locked)
-        imported(locked, "locked.csv", kept, State.SUCCEEDED)  # type: ignore[arg-type]
-        imported(locked, "free.csv", gone, State.SUCCEEDED)  # type: ignore[arg-type]
+        imported(locked, "locked.csv", kept, State.SUCCEEDED)
+        imported(locked, "free.csv", gone, State.SUCCEEDED)
         report = cleanup.clean(now=timezone.now() + 2 * DAY)
 
         assert names(locked) == ["locked.csv"]
