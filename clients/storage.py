@@ -80,11 +80,8 @@ def open_version(version: ObjectVersion) -> Download:
 
     Raises FileFault when it was deleted, or (in a bucket without versions) overwritten meanwhile.
     """
-    exact = {"VersionId": version.version_id} if version.version_id else {}
-    if not exact and version.etag:
-        exact = {"IfMatch": version.etag}
     try:
-        answer = client().get_object(Bucket=version.bucket, Key=version.key, **exact)
+        answer = client().get_object(Bucket=version.bucket, Key=version.key, **_exact(version))
     except ClientError as error:
         raise _fault(error) or error from None
     return Download(
@@ -118,16 +115,18 @@ def _fault(error: ClientError) -> FileFault | None:
 
 def exists(version: ObjectVersion) -> bool:
     """Whether this very version can still be read."""
-    exact = {"VersionId": version.version_id} if version.version_id else {}
-    if not exact and version.etag:
-        exact = {"IfMatch": version.etag}
-    try:
-        client().head_object(Bucket=version.bucket, Key=version.key, **exact)
-    except ClientError as error:
-        if _fault(error) or error.response["ResponseMetadata"]["HTTPStatusCode"] in (404, 405, 412):
-            return False
-        raise
-    return True
+    return uploaded_at(version) is not None
+
+
+def _exact(version: ObjectVersion) -> dict[str, str]:
+    """The condition under which S3 hands out this version and no other."""
+    if version.version_id:
+        return {"VersionId": version.version_id}
+    return {"IfMatch": version.etag} if version.etag else {}
+
+
+def _is_gone(error: ClientError) -> bool:
+    return bool(_fault(error)) or error.response["ResponseMetadata"]["HTTPStatusCode"] in (404, 405, 412)
 
 
 _PAGE = 1_000  # S3's limit for a listing's page and for one request to delete
@@ -193,6 +192,18 @@ def delete_versions(versions: Sequence[StoredVersion], *, versioned: bool) -> li
             for error in answer.get("Errors", [])
         ]
     return failures
+
+
+def uploaded_at(version: ObjectVersion) -> datetime | None:
+    """When this object was uploaded, in whole seconds; None when it is gone or was replaced."""
+    try:
+        answer = client().head_object(Bucket=version.bucket, Key=version.key, **_exact(version))
+    except ClientError as error:
+        if _is_gone(error):
+            return None
+        raise
+    when: datetime = answer["LastModified"]
+    return when
 
 
 def is_upload(bucket: str, key: str) -> bool:
