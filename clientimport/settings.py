@@ -5,6 +5,7 @@ Three ways of running share it: on Lambda (`AWS_LAMBDA_FUNCTION_NAME` is there),
 """
 
 import os
+import sys
 from pathlib import Path
 
 from botocore.config import Config
@@ -144,6 +145,10 @@ DATABASES = {
             "options": (
                 f"-c lock_timeout={LOCK_TIMEOUT_SECONDS}s"
                 f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_SECONDS}s"
+                # An import sets its own, from the time that its invocation has left.
+                f" -c statement_timeout={STATEMENT_TIMEOUT_SECONDS}s"
+                # A dead worker's backend, waiting for a lock, gives up its own locks.
+                f" -c client_connection_check_interval={0 if LOCAL and sys.platform == 'win32' else 5000}"
             ),
             **({} if LOCAL else {"sslmode": env_str("RDS_SSLMODE", "require")}),
         },
@@ -209,7 +214,13 @@ NOTIFICATION_EMAIL = (
 )
 DEFAULT_FROM_EMAIL = env_str("NOTIFICATION_SENDER", NOTIFICATION_EMAIL)
 EMAIL_BACKEND = "anymail.backends.amazon_ses.EmailBackend"
-ANYMAIL = {"AMAZON_SES_CLIENT_PARAMS": {"region_name": AWS_REGION}}
+ANYMAIL = {
+    "AMAZON_SES_CLIENT_PARAMS": {
+        "region_name": AWS_REGION,
+        # Well below the time after which another worker takes an unsent mail for abandoned.
+        "config": Config(connect_timeout=5, read_timeout=15, retries={"mode": "standard", "max_attempts": 3}),
+    }
+}
 
 # --- Admin exports --------------------------------------------------------------------------------
 # By default any staff user may use them; here each needs the model's own permission.
