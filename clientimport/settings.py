@@ -203,6 +203,9 @@ IMPORT_DELIVERIES = 3
 IMPORT_LEASE_SECONDS = env_int("IMPORT_LEASE_SECONDS", 60, minimum=5)
 # Seconds that transient faults are retried inside one delivery.
 IMPORT_RETRY_SECONDS = env_int("IMPORT_RETRY_SECONDS", 30)
+# Seconds after which the reconciler asks for a queued run that nobody has taken (and for an object without
+# a run, if that is less than two minutes): longer than an attempt and Lambda's pause between two of them.
+RECONCILE_AFTER_SECONDS = env_int("RECONCILE_AFTER_SECONDS", 600)
 # Lambda function that executes queued runs; on the local platform the queue that its loop reads.
 IMPORT_FUNCTION = env_str("IMPORT_FUNCTION", "ClientDataImportProcessor")
 IMPORT_QUEUE = "client-data-import-events"

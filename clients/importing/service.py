@@ -187,6 +187,7 @@ def _process(
         raise ImportFailed(f"run {run.pk if run else '?'}: {describe(error)}") from None
     finally:
         _lift_limits()
+    assert run is not None
     notifications.send(run)
     return run
 

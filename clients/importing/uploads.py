@@ -18,7 +18,7 @@ from clients.models import ImportRun
 from clients.models.import_run import Trigger
 from clients.storage import NO_VERSION, ObjectVersion, StoredVersion
 
-# An object's time has whole seconds, its event's time milliseconds.
+# Headers give an object's time in whole seconds, events and some listings in milliseconds.
 _CLOCK_TOLERANCE = timedelta(seconds=2)
 
 # What there is to know of a run here; its JSON columns may be long, and pages have a thousand keys.
@@ -57,9 +57,7 @@ def _is_of(run: ImportRun, version: StoredVersion) -> bool:
 
 def run_of(version: ObjectVersion) -> ImportRun:
     """The run of the upload that an event tells of; the first delivery creates it."""
-    known = ImportRun.objects.filter(
-        bucket=version.bucket, key=version.key, delivery_id=version.delivery_id
-    )
+    known = ImportRun.objects.filter(bucket=version.bucket, key=version.key, delivery_id=version.delivery_id)
     run = known.first()
     if run is None:
         with transaction.atomic():
@@ -123,7 +121,10 @@ def _adopt(version: ObjectVersion) -> ImportRun | None:
         trigger=Trigger.RECONCILE,
         sequencer="",
     ).first()
-    if run is None or storage.uploaded_at(version) != run.event_at:
+    if run is None or run.event_at is None:
+        return None
+    uploaded_at = storage.uploaded_at(version)
+    if uploaded_at is None or abs(uploaded_at - run.event_at) > _CLOCK_TOLERANCE:
         return None
     ImportRun.objects.filter(pk=run.pk).update(delivery_id=version.delivery_id)
     run.delivery_id = version.delivery_id
