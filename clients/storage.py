@@ -122,7 +122,7 @@ def _exact(version: ObjectVersion) -> dict[str, str]:
     """The condition under which S3 hands out this version and no other."""
     if version.version_id:
         return {"VersionId": version.version_id}
-    return {"IfMatch": version.etag} if version.etag else {}
+    return {"IfMatch": f'"{version.etag}"'} if version.etag else {}
 
 
 def _is_gone(error: ClientError) -> bool:
