@@ -5,6 +5,7 @@ Three ways of running share it: on Lambda (`AWS_LAMBDA_FUNCTION_NAME` is there),
 """
 
 import os
+import sys
 from pathlib import Path
 
 from botocore.config import Config
@@ -144,6 +145,10 @@ DATABASES = {
             "options": (
                 f"-c lock_timeout={LOCK_TIMEOUT_SECONDS}s"
                 f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_SECONDS}s"
+                # An import sets its own, from the time that its invocation has left.
+                f" -c statement_timeout={STATEMENT_TIMEOUT_SECONDS}s"
+                # A dead worker's backend, waiting for a lock, gives up its own locks.
+                f" -c client_connection_check_interval={0 if LOCAL and sys.platform == 'win32' else 5000}"
             ),
             **({} if LOCAL else {"sslmode": env_str("RDS_SSLMODE", "require")}),
         },
@@ -176,6 +181,8 @@ STORAGES = {
 }
 # Hours after its upload that a finished file is deleted.
 CLEANUP_AFTER_HOURS = env_int("CLEANUP_AFTER_HOURS", 24, minimum=1)
+# Days after an import that the cells of its rejected rows are erased; the rest of the audit stays. 0: never.
+REJECTED_CELLS_KEEP_DAYS = env_int("REJECTED_CELLS_KEEP_DAYS", 90)
 
 # --- Import rules (DESIGN.md section 5) -----------------------------------------------------------
 IMPORT_STATUSES = env_list("IMPORT_STATUSES", ("Active", "Inactive"))
@@ -196,6 +203,9 @@ IMPORT_DELIVERIES = 3
 IMPORT_LEASE_SECONDS = env_int("IMPORT_LEASE_SECONDS", 60, minimum=5)
 # Seconds that transient faults are retried inside one delivery.
 IMPORT_RETRY_SECONDS = env_int("IMPORT_RETRY_SECONDS", 30)
+# Seconds after which the reconciler asks for a queued run that nobody has taken (and for an object without
+# a run, if that is less than two minutes): longer than an attempt and Lambda's pause between two of them.
+RECONCILE_AFTER_SECONDS = env_int("RECONCILE_AFTER_SECONDS", 600)
 # Lambda function that executes queued runs; on the local platform the queue that its loop reads.
 IMPORT_FUNCTION = env_str("IMPORT_FUNCTION", "ClientDataImportProcessor")
 IMPORT_QUEUE = "client-data-import-events"
@@ -207,7 +217,13 @@ NOTIFICATION_EMAIL = (
 )
 DEFAULT_FROM_EMAIL = env_str("NOTIFICATION_SENDER", NOTIFICATION_EMAIL)
 EMAIL_BACKEND = "anymail.backends.amazon_ses.EmailBackend"
-ANYMAIL = {"AMAZON_SES_CLIENT_PARAMS": {"region_name": AWS_REGION}}
+ANYMAIL = {
+    "AMAZON_SES_CLIENT_PARAMS": {
+        "region_name": AWS_REGION,
+        # Well below the time after which another worker takes an unsent mail for abandoned.
+        "config": Config(connect_timeout=5, read_timeout=15, retries={"mode": "standard", "max_attempts": 3}),
+    }
+}
 
 # --- Admin exports --------------------------------------------------------------------------------
 # By default any staff user may use them; here each needs the model's own permission.

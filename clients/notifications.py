@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from django.template.loader import render_to_string
 
@@ -23,13 +23,19 @@ logger = logging.getLogger(__name__)
 
 _PROBLEMS_SHOWN = 20
 _SENDING_TAKES_AT_MOST = timedelta(minutes=2)
+_LONGEST_PAUSE = timedelta(hours=6)
+
+
+def due() -> QuerySet[ImportRun]:
+    """Runs whose mail is to be sent now: pending, nobody is sending it, and no pause after a failure."""
+    free = Q(notification_claimed_until=None) | Q(notification_claimed_until__lt=Now())
+    return ImportRun.objects.filter(free, notification=Notification.PENDING)
 
 
 def send(run: ImportRun) -> bool:
-    """Send the run's mail if it is pending and nobody else is sending it; True when it went out."""
-    due = Q(notification_claimed_until=None) | Q(notification_claimed_until__lt=Now())
+    """Send the run's mail if it is due; True when it went out."""
     try:
-        claimed = ImportRun.objects.filter(due, pk=run.pk, notification=Notification.PENDING).update(
+        claimed = due().filter(pk=run.pk).update(
             notification_claimed_until=Now() + _SENDING_TAKES_AT_MOST,
             notification_attempts=F("notification_attempts") + 1,
         )
@@ -39,7 +45,11 @@ def send(run: ImportRun) -> bool:
         try:
             message(run).send()
         except Exception as error:  # noqa: BLE001 - whatever it is, the import stands
-            _update(run, notification_claimed_until=None, notification_error=describe(error)[:500])
+            _update(
+                run,
+                notification_claimed_until=Now() + _pause_after(run.notification_attempts),
+                notification_error=describe(error)[:500],
+            )
             logger.warning("mail not sent", extra={"run": run.pk, "error": describe(error)})
             return False
         _update(run, notification=Notification.SENT, notified_at=Now(), notification_error="")
@@ -50,8 +60,16 @@ def send(run: ImportRun) -> bool:
     return True
 
 
+def _pause_after(attempts: int) -> timedelta:
+    """Two minutes after the first failure, and twice as long after each further one."""
+    return min(timedelta(minutes=2 ** min(attempts, 10)), _LONGEST_PAUSE)
+
+
 def _update(run: ImportRun, **fields: object) -> None:
-    ImportRun.objects.filter(pk=run.pk).update(**fields)
+    """Note how sending went, unless the run was begun anew meanwhile: that one has a mail of its own."""
+    ImportRun.objects.filter(
+        pk=run.pk, attempt=run.attempt, notification=Notification.PENDING
+    ).update(**fields)
 
 
 def message(run: ImportRun) -> EmailMultiAlternatives:

@@ -1,5 +1,6 @@
 """The only S3 code: the upload bucket, through django-storages, with one file fault for what is gone."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import IO, Any
@@ -37,6 +38,28 @@ class ObjectVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """One version of a key, or the marker that a deletion left, as a listing shows it. `size` in bytes."""
+
+    key: str
+    version_id: str
+    etag: str
+    size: int
+    last_modified: datetime
+    is_latest: bool
+    is_marker: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteFailure:
+    """An object that S3 refused to delete, with its error code."""
+
+    key: str
+    version_id: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class Download:
     """An open object. `body` raises when the connection ends before all of `size` bytes have come."""
 
@@ -57,11 +80,8 @@ def open_version(version: ObjectVersion) -> Download:
 
     Raises FileFault when it was deleted, or (in a bucket without versions) overwritten meanwhile.
     """
-    exact = {"VersionId": version.version_id} if version.version_id else {}
-    if not exact and version.etag:
-        exact = {"IfMatch": version.etag}
     try:
-        answer = client().get_object(Bucket=version.bucket, Key=version.key, **exact)
+        answer = client().get_object(Bucket=version.bucket, Key=version.key, **_exact(version))
     except ClientError as error:
         raise _fault(error) or error from None
     return Download(
@@ -95,16 +115,95 @@ def _fault(error: ClientError) -> FileFault | None:
 
 def exists(version: ObjectVersion) -> bool:
     """Whether this very version can still be read."""
-    exact = {"VersionId": version.version_id} if version.version_id else {}
-    if not exact and version.etag:
-        exact = {"IfMatch": version.etag}
+    return uploaded_at(version) is not None
+
+
+def _exact(version: ObjectVersion) -> dict[str, str]:
+    """The condition under which S3 hands out this version and no other."""
+    if version.version_id:
+        return {"VersionId": version.version_id}
+    return {"IfMatch": f'"{version.etag}"'} if version.etag else {}
+
+
+def _is_gone(error: ClientError) -> bool:
+    return bool(_fault(error)) or error.response["ResponseMetadata"]["HTTPStatusCode"] in (404, 405, 412)
+
+
+_PAGE = 1_000  # S3's limit for a listing's page and for one request to delete
+
+
+def list_versions() -> Iterator[list[StoredVersion]]:
+    """Everything under the upload prefix in pages of at most 1,000, by key, a key's newest version first.
+
+    Buckets without versioning list each object as its version "null". Pages are fetched one ahead: the
+    next one is asked for by the last object of the one before, which the caller may be about to delete.
+    """
+    before: list[StoredVersion] = []
+    for page in client().get_paginator("list_object_versions").paginate(
+        Bucket=settings.IMPORT_BUCKET, Prefix=settings.IMPORT_PREFIX, PaginationConfig={"PageSize": _PAGE}
+    ):
+        if before:
+            yield before
+        found = [_stored(entry) for entry in page.get("Versions", [])]
+        found += [_stored(entry, is_marker=True) for entry in page.get("DeleteMarkers", [])]
+        before = sorted(found, key=lambda version: version.key.encode())
+    if before:
+        yield before
+
+
+def _stored(entry: dict[str, Any], *, is_marker: bool = False) -> StoredVersion:
+    return StoredVersion(
+        key=entry["Key"],
+        version_id=entry["VersionId"],
+        etag=entry.get("ETag", "").strip('"'),
+        size=entry.get("Size", 0),
+        last_modified=entry["LastModified"],
+        is_latest=entry["IsLatest"],
+        is_marker=is_marker,
+    )
+
+
+def keeps_versions() -> bool:
+    """Whether the upload bucket is, or ever was, versioned."""
+    return "Status" in client().get_bucket_versioning(Bucket=settings.IMPORT_BUCKET)
+
+
+def delete_versions(versions: Sequence[StoredVersion], *, versioned: bool) -> list[DeleteFailure]:
+    """Delete these for good; returns those that S3 kept. At most 1,000 a request.
+
+    Without versions a key's object may have been replaced since it was listed: its ETag makes S3 refuse.
+    """
+    failures: list[DeleteFailure] = []
+    for start in range(0, len(versions), _PAGE):
+        answer = client().delete_objects(
+            Bucket=settings.IMPORT_BUCKET,
+            Delete={
+                "Objects": [
+                    {"Key": version.key, "VersionId": version.version_id}
+                    if versioned
+                    else {"Key": version.key, "ETag": version.etag}
+                    for version in versions[start : start + _PAGE]
+                ],
+                "Quiet": True,
+            },
+        )
+        failures += [
+            DeleteFailure(error["Key"], error.get("VersionId", ""), error["Code"])
+            for error in answer.get("Errors", [])
+        ]
+    return failures
+
+
+def uploaded_at(version: ObjectVersion) -> datetime | None:
+    """When this object was uploaded, in whole seconds; None when it is gone or was replaced."""
     try:
-        client().head_object(Bucket=version.bucket, Key=version.key, **exact)
+        answer = client().head_object(Bucket=version.bucket, Key=version.key, **_exact(version))
     except ClientError as error:
-        if _fault(error) or error.response["ResponseMetadata"]["HTTPStatusCode"] in (404, 405, 412):
-            return False
+        if _is_gone(error):
+            return None
         raise
-    return True
+    when: datetime = answer["LastModified"]
+    return when
 
 
 def is_upload(bucket: str, key: str) -> bool:

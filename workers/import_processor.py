@@ -6,17 +6,18 @@ fewer arguments when it sees one.
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import unquote_plus
 
+from django.db import close_old_connections
+
+from clients.events import uploads
 from clients.importing import service
 from clients.importing.problems import ImportFailed, ImportingError
 from clients.importing.retry import describe
 from clients.importing.service import Invocation
 from clients.models import ImportRun
-from clients.storage import ObjectVersion, is_upload
+from clients.storage import ObjectVersion
 
 logger = logging.getLogger(__name__)
 
@@ -27,16 +28,18 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     Each Record is a run of its own; all are finished before anything is raised. Raises ImportFailed
     (without personal data in it) so that Lambda delivers the event again.
     """
+    close_old_connections()
     invocation = invocation_of(context)
-    jobs = [_job(version, invocation) for version in _uploads(event)]
+    jobs = [_job(version, invocation) for version in uploads(event)]
     return _run_all(jobs)
 
 
 def run_queued(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Execute the run that the admin queued: `{"command": "workers.import_processor.run_queued", "run": 1}`."""
+    close_old_connections()
     run_id = event.get("run")
-    if not isinstance(run_id, int) or not ImportRun.objects.filter(pk=run_id).exists():
-        logger.warning("no such run", extra={"run": repr(run_id)[:40]})
+    if not isinstance(run_id, int):
+        logger.warning("no run named", extra={"run": repr(run_id)[:40]})
         return {"runs": []}
     return _run_all([lambda: service.import_queued(run_id, invocation_of(context))])
 
@@ -61,6 +64,8 @@ def _run_all(jobs: list[Callable[[], ImportRun]]) -> dict[str, Any]:
     for job in jobs:
         try:
             run = job()
+        except ImportRun.DoesNotExist:
+            logger.warning("no such run")
         except ImportingError as error:
             failures.append(str(error) or type(error).__name__)
         except Exception as error:  # noqa: BLE001 - the other Records come first
@@ -72,38 +77,3 @@ def _run_all(jobs: list[Callable[[], ImportRun]]) -> dict[str, Any]:
         raise ImportFailed("; ".join(failures))
     return {"runs": runs}
 
-
-def _uploads(event: Any) -> Iterator[ObjectVersion]:
-    records = event.get("Records") if isinstance(event, dict) else None
-    if not isinstance(records, list):
-        # s3:TestEvent when the notification is set up, or something that isn't for us.
-        kind = event.get("Event") if isinstance(event, dict) else type(event).__name__
-        logger.info("nothing to import in this event", extra={"kind": str(kind)[:60]})
-        return
-    for record in records:
-        try:
-            version = _object_version(record)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            logger.warning("unknown record", extra={"error": type(error).__name__})
-            continue
-        if version is None or not is_upload(version.bucket, version.key):
-            logger.info("not an upload", extra={"event_name": str(record.get("eventName"))[:60]})
-        else:
-            yield version
-
-
-def _object_version(record: dict[str, Any]) -> ObjectVersion | None:
-    """The object of an S3 record; None unless it was created. Keys come URL-encoded, once."""
-    if not str(record["eventName"]).removeprefix("s3:").startswith("ObjectCreated:"):
-        return None
-    s3, created = record["s3"], record["s3"]["object"]
-    return ObjectVersion(
-        bucket=s3["bucket"]["name"],
-        key=unquote_plus(created["key"]),
-        version_id=created.get("versionId") or "",
-        etag=(created.get("eTag") or "").strip('"'),
-        sequencer=created.get("sequencer") or "",
-        size=created.get("size"),
-        event_at=datetime.fromisoformat(record["eventTime"]),
-        principal=str(record.get("userIdentity", {}).get("principalId", "")),
-    )

@@ -125,13 +125,16 @@ class Staging:
     def copy_rejected(self, block: bytes) -> None:
         self._copy("COPY import_rejected (line, cells, problems) FROM STDIN", [block])
 
-    def lock_clients(self) -> None:
+    def lock_clients(self, seconds: int) -> None:
         """Let nobody else write clients until the transaction ends; readers go on.
 
         One lock, taken first: no two imports can deadlock, and nobody slips an email in between the
-        look and the insert.
+        look and the insert. Waits so many seconds for others to finish theirs.
         """
-        self._execute("LOCK TABLE clients IN SHARE ROW EXCLUSIVE MODE")
+        self._execute(
+            f"SET LOCAL lock_timeout = '{seconds:d}s'; LOCK TABLE clients IN SHARE ROW EXCLUSIVE MODE;"
+            " SET LOCAL lock_timeout TO DEFAULT"
+        )
 
     def merge(self, policy: str, *, keep: bool) -> Merged:
         """Sort the staged rows into new, changed, unchanged, duplicate and conflicting ones.

@@ -1,24 +1,38 @@
 """Which errors pass by themselves, and how patiently to try again inside one invocation."""
 
+import ssl
+
+import botocore.exceptions as aws
 import psycopg2
-from botocore.exceptions import (
-    ClientError,
-    ConnectionError,  # noqa: A004
-    HTTPClientError,
-    IncompleteReadError,
-)
+import urllib3
+from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
+from botocore.exceptions import ClientError
 from django.db import DatabaseError, InterfaceError, OperationalError
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 # Classes and codes of SQLSTATE after which the same work may well succeed:
 # connection, serialisation and deadlock, resources, lock not available, shutdown, a reader instead of
-# the writer, idle-in-transaction timeout.
+# the writer, idle-in-transaction timeout. A cancelled query was cancelled by somebody, as long as there is
+# time left: the service tells its own limit from that.
 _TRANSIENT_CLASSES = ("08", "53")
-_TRANSIENT_CODES = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "25006", "25P03"}
+_TRANSIENT_CODES = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "57014", "25006", "25P03"}
 _TRANSIENT_S3 = {
     "500", "502", "503", "504", "InternalError", "ServiceUnavailable", "SlowDown", "RequestTimeout",
     "Throttling", "ThrottlingException", "TooManyRequestsException",
 }  # fmt: skip
+# A connection to AWS that breaks, or a body that ends too early or damaged; some of it comes unwrapped
+# through botocore's streams. And a secret that can't be read just now.
+_TRANSIENT_AWS = (
+    aws.ConnectionError,
+    aws.HTTPClientError,
+    aws.IncompleteReadError,
+    aws.FlexibleChecksumError,
+    urllib3.exceptions.HTTPError,
+    ConnectionError,
+    TimeoutError,
+    ssl.SSLError,
+    GetParameterError,
+)
 
 
 def sqlstate(error: BaseException) -> str | None:
@@ -31,7 +45,7 @@ def is_transient(error: BaseException) -> bool:
     """Whether trying again may help: by exception type and SQLSTATE, as PLATFORM_FACTS has them."""
     if isinstance(error, ClientError):
         return error.response.get("Error", {}).get("Code", "") in _TRANSIENT_S3
-    if isinstance(error, (ConnectionError, HTTPClientError, IncompleteReadError)):
+    if isinstance(error, _TRANSIENT_AWS):
         return True
     if isinstance(error, (DatabaseError, InterfaceError, psycopg2.Error)):
         code = sqlstate(error)

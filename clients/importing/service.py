@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import DatabaseError, InterfaceError, connection, transaction
 
 from clients import notifications, storage
 from clients.importing.loader import Merged, Staging
@@ -30,6 +30,7 @@ from clients.importing.problems import (
 )
 from clients.importing.reader import CsvReader, Limits, too_large
 from clients.importing.retry import describe, is_transient, retrying, sqlstate
+from clients.importing.uploads import is_out_of_date, run_of
 from clients.importing.validation import ValidatedRows
 from clients.models.import_run import (
     ConflictPolicy,
@@ -47,6 +48,7 @@ logger = logging.getLogger(__name__)
 _TURN_SECONDS = 1.0  # between signs of life: progress, lease, a look at the clock
 _TURN_REJECTED_SIZE = 4 * 1024**2
 _TIME_TO_STOP = 8.0  # seconds kept back to roll back and say so
+_WAIT_WITHOUT_DEADLINE = 600  # seconds
 _QUERY_CANCELED = "57014"
 
 Source = Callable[[], AbstractContextManager[Download]]
@@ -61,9 +63,14 @@ class Invocation:
     deadline: float | None = None  # on time.monotonic()'s clock
     redelivered: bool = False  # whether a failure is followed by another delivery
 
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether too little is left to go on; a statement may be cancelled a moment before."""
+        return self.deadline is not None and time.monotonic() > self.deadline - _TIME_TO_STOP - 0.1
+
     def check_time(self) -> None:
         """Raises OutOfTime when too little is left to go on."""
-        if self.deadline is not None and time.monotonic() > self.deadline - _TIME_TO_STOP:
+        if self.is_out_of_time:
             raise OutOfTime
 
     @property
@@ -73,42 +80,36 @@ class Invocation:
             return 0
         return max(1, int((self.deadline - _TIME_TO_STOP - time.monotonic()) * 1000))
 
+    @property
+    def seconds_for_a_lock(self) -> int:
+        """How long to wait until other imports have written their clients: half of what is left."""
+        if self.deadline is None:
+            return _WAIT_WITHOUT_DEADLINE
+        return max(settings.LOCK_TIMEOUT_SECONDS, self.milliseconds_for_a_statement // 2_000)
+
 
 def import_upload(version: ObjectVersion, invocation: Invocation) -> ImportRun:
     """Import one uploaded object version, once, however often its event is delivered.
 
-    Returns the finished run. Raises ImportingError when the event should be delivered again.
+    Returns the run: finished, or running when another worker is at it, alive. Raises ImportingError when
+    the event should be delivered again.
     """
-
-    def find() -> ImportRun:
-        run, created = ImportRun.objects.get_or_create(
-            bucket=version.bucket,
-            key=version.key,
-            delivery_id=version.delivery_id,
-            defaults={
-                "version_id": version.version_id,
-                "etag": version.etag,
-                "sequencer": version.sequencer,
-                "size": version.size,
-                "event_at": version.event_at,
-                "uploader": version.principal,
-                "conflict_policy": settings.IMPORT_ON_CONFLICT,
-                "max_rejected_rows": settings.IMPORT_MAX_REJECTED_ROWS,
-                "max_rejected_percent": settings.IMPORT_MAX_REJECTED_PERCENT,
-            },
-        )
-        return run
-
-    return _process(find, lambda: closing_download(version), invocation)
+    return _process(lambda: run_of(version), lambda: closing_download(version), invocation)
 
 
 def import_queued(run_id: int, invocation: Invocation) -> ImportRun:
-    """Execute a run that was queued by the admin, on the object version it names."""
-    run = ImportRun.objects.get(pk=run_id)
-    version = ObjectVersion(run.bucket, run.key, run.version_id, run.etag)
-    return _process(
-        lambda: ImportRun.objects.get(pk=run_id), lambda: closing_download(version), invocation
-    )
+    """Execute a queued run, on the object version it names; else like `import_upload`.
+
+    Raises ImportRun.DoesNotExist when there is no such run.
+    """
+
+    @contextmanager
+    def source() -> Iterator[Download]:
+        run = ImportRun.objects.get(pk=run_id)
+        with closing_download(ObjectVersion(run.bucket, run.key, run.version_id, run.etag)) as download:
+            yield download
+
+    return _process(lambda: ImportRun.objects.get(pk=run_id), source, invocation)
 
 
 def import_file(
@@ -151,19 +152,28 @@ def _process(
     """Attempts until one succeeds, the file proves faulty, or patience ends; then the mail."""
     attempts = 0
     run: ImportRun | None = None
+    claims_before: int | None = None
     try:
         for attempt in retrying(settings.IMPORT_RETRY_SECONDS):
-            with attempt:
+            with attempt, _in_time(invocation):
                 attempts += 1
                 if attempts > 1:
                     connection.close()
                 run = find()
-                _attempt(run, source, invocation, progress, new_delivery=attempts == 1)
-    except LeaseHeld:
-        raise
+                claims_before = run.attempt if claims_before is None else claims_before
+                _attempt(run, source, invocation, progress, new_delivery=run.attempt == claims_before)
+    except (LeaseHeld, Fenced) as other:
+        # Whoever holds the run finishes it; should that worker die, its own event is delivered again, or
+        # the reconciler finds the run. To raise would only fill the dead-letter queue with duplicates.
+        assert run is not None
+        logger.info("left to another worker", extra={"run": run.pk, "reason": type(other).__name__})
+        run.refresh_from_db()
+        return run
     except (KeyboardInterrupt, SystemExit):
         if run is not None:
             _give_up(run, Interrupted(), invocation)
+        raise
+    except ImportRun.DoesNotExist:
         raise
     except Exception as error:
         # Nobody but the log's reader learns the details, and even there no row's content may appear.
@@ -175,6 +185,8 @@ def _process(
         if run is not None:
             _give_up(run, error, invocation)
         raise ImportFailed(f"run {run.pk if run else '?'}: {describe(error)}") from None
+    finally:
+        _lift_limits()
     assert run is not None
     notifications.send(run)
     return run
@@ -184,7 +196,6 @@ def _attempt(
     run: ImportRun, source: Source, invocation: Invocation, progress: Callable[[ImportRun], None],
     *, new_delivery: bool,
 ) -> None:
-    _limit_statements(invocation)
     if run.is_finished:
         logger.info("already finished", extra={"run": run.pk, "state": run.state})
         return
@@ -196,22 +207,30 @@ def _attempt(
         raise LeaseHeld(f"run {run.pk} is being processed by another worker")
     logger.info("claimed", extra={"run": run.pk, "attempt": run.attempt})
     try:
-        if _is_out_of_date(run):
-            run.finish(State.SKIPPED, fault_code="out-of-date", fault=_OUT_OF_DATE)
-            logger.info("skipped as out of date", extra={"run": run.pk})
-            return
+        _finish(run, source, invocation, progress)
+    except ImpossibleMove:
+        raise Fenced(f"run {run.pk} was taken over by another worker") from None
+    except Exception as error:
+        if sqlstate(error) == _QUERY_CANCELED and invocation.is_out_of_time:
+            raise OutOfTime from None
+        raise
+
+
+def _finish(
+    run: ImportRun, source: Source, invocation: Invocation, progress: Callable[[ImportRun], None]
+) -> None:
+    """Bring a claimed run to its end. Raises ImpossibleMove when it was taken over meanwhile."""
+    if is_out_of_date(run):
+        run.finish(State.SKIPPED, fault_code="out-of-date", fault=_OUT_OF_DATE)
+        logger.info("skipped as out of date", extra={"run": run.pk})
+        return
+    try:
         with source() as download:
             _describe_source(run, download)
             _import(run, download, invocation, progress)
     except FileFault as fault:
         run.reject(fault, notification=_wanted(run))
         logger.info("file rejected", extra={"run": run.pk, "fault": fault.code})
-    except ImpossibleMove:
-        raise Fenced(f"run {run.pk} was taken over by another worker") from None
-    except Exception as error:
-        if sqlstate(error) == _QUERY_CANCELED and invocation.deadline is not None:
-            raise OutOfTime from None
-        raise
 
 
 def _describe_source(run: ImportRun, download: Download) -> None:
@@ -239,7 +258,7 @@ def _import(
         )
         timings = {"validate": round(staged - started, 3)}
         try:
-            _merge(run, staging, rows, timings, keep=run.mode == Mode.IMPORT)
+            _merge(run, staging, rows, invocation, timings, keep=run.mode == Mode.IMPORT)
         except _TooManyRejected as refusal:
             _reject_everything(run, staging, rows, refusal)
     logger.info("finished", extra={"run": run.pk, "state": run.state, **_counts(run)})
@@ -269,7 +288,8 @@ def _stage(
 
 
 def _merge(
-    run: ImportRun, staging: Staging, rows: ValidatedRows, timings: dict[str, float], *, keep: bool
+    run: ImportRun, staging: Staging, rows: ValidatedRows, invocation: Invocation,
+    timings: dict[str, float], *, keep: bool,
 ) -> None:
     """The one transaction: clients, rejected rows, before-images, the run's end, and the mail to send."""
     started = time.monotonic()
@@ -277,8 +297,8 @@ def _merge(
         # Locks the run's row first: from here on nobody can take the run over until we are done.
         run.describe(read=rows.reader.rows, bytes_read=rows.reader.bytes_read)
         if keep:
-            staging.lock_clients()
-            if _is_out_of_date(run):
+            staging.lock_clients(invocation.seconds_for_a_lock)
+            if is_out_of_date(run):
                 run.finish(State.SKIPPED, fault_code="out-of-date", fault=_OUT_OF_DATE, read=0)
                 return
         merged = staging.merge(run.conflict_policy, keep=keep)
@@ -362,27 +382,8 @@ def _file_facts(run: ImportRun, rows: ValidatedRows) -> dict[str, Any]:
 _OUT_OF_DATE = "A newer upload of the same key has come in meanwhile; this one was not imported."
 
 
-def _is_out_of_date(run: ImportRun) -> bool:
-    """Whether another upload of the same key is newer. S3's rule: the longer one's length, zeros on the
-    right, compared as text; sequencers of different keys mean nothing to each other."""
-    if not run.sequencer:
-        return False
-    others = (
-        ImportRun.objects.filter(bucket=run.bucket, key=run.key, delivery_id__isnull=False)
-        .exclude(sequencer="")
-        .exclude(pk=run.pk)
-        .values_list("sequencer", flat=True)
-    )
-    own = run.sequencer.upper()
-    return any(
-        other.upper().ljust(len(own), "0") > own.ljust(len(other), "0") for other in others
-    )
-
-
 def _give_up(run: ImportRun, error: Exception, invocation: Invocation) -> None:
     """Say on the run what happened, if the database can be reached; the exception tells Lambda."""
-    if isinstance(error, Fenced):
-        return
     match error:
         case OutOfTime():
             code, message = "out-of-time", _OUT_OF_TIME
@@ -392,8 +393,9 @@ def _give_up(run: ImportRun, error: Exception, invocation: Invocation) -> None:
             code, message = "failed", _FAILED.format(describe(error))
     try:
         connection.close()
+        held = run.attempt
         run.refresh_from_db()
-        if run.state != State.RUNNING or run.request_id != invocation.request_id:
+        if (run.state, run.request_id, run.attempt) != (State.RUNNING, invocation.request_id, held):
             return
         if invocation.redelivered and run.deliveries < settings.IMPORT_DELIVERIES:
             run.give_back(code, f"{message} It will be tried again.")
@@ -434,7 +436,26 @@ def _limits() -> Limits:
     )
 
 
-def _limit_statements(invocation: Invocation) -> None:
-    """No statement outlives the invocation: the server cancels it in time for us to say so."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET statement_timeout = %s", [invocation.milliseconds_for_a_statement])
+def _in_time(invocation: Invocation) -> AbstractContextManager[None]:
+    """No statement in the block outlives the invocation: the server cancels it in time for us to say so.
+
+    The limit is set anew before each statement, because it counts from the statement's beginning.
+    """
+
+    def limited(execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        with context["connection"].connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = %s", [invocation.milliseconds_for_a_statement])
+        return execute(sql, params, many, context)
+
+    return connection.execute_wrapper(limited)
+
+
+def _lift_limits() -> None:
+    """Leave the connection as others, who share a warm function, expect it."""
+    if connection.connection is None or connection.connection.closed:
+        return
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("RESET statement_timeout")
+    except (DatabaseError, InterfaceError):
+        connection.close()

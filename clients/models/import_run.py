@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 from django.urls import reverse
 
@@ -145,6 +145,9 @@ class ImportRun(models.Model):
     event_at = models.DateTimeField(null=True, help_text="When S3 finished the upload.")
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    cells_purged_at = models.DateTimeField(
+        null=True, editable=False, help_text="When the cells of its rejected rows were erased."
+    )
 
     # --- the mail about it (an outbox: committed with the result, sent afterwards)
     notification = models.CharField(
@@ -210,7 +213,8 @@ class ImportRun(models.Model):
         """Take the run for this worker by one conditional UPDATE; False when it is not to be had.
 
         `attempt` is compared and raised in the same statement, so of several workers exactly one wins,
-        and whoever held it before can't move it any more.
+        and whoever held it before can't move it any more. A failed run begins anew: its deliveries are
+        counted from one, and a mail about its failure that has not gone out is dropped.
         """
         seen = self.attempt
         claimed = (
@@ -219,13 +223,19 @@ class ImportRun(models.Model):
             .update(
                 state=State.RUNNING,
                 attempt=seen + 1,
-                deliveries=F("deliveries") + int(new_delivery),
+                deliveries=Case(
+                    When(state=State.FAILED, then=Value(1)),
+                    default=F("deliveries") + int(new_delivery),
+                ),
                 request_id=request_id,
                 log_stream=log_stream,
                 code_version=settings.CODE_VERSION[:64],
                 lease_expires_at=_lease_end(),
                 started_at=Now(),
                 finished_at=None,
+                notification=Notification.NONE,
+                notification_attempts=0,
+                notification_error="",
                 fault="",
                 fault_code="",
                 read=0,
@@ -244,7 +254,9 @@ class ImportRun(models.Model):
 
     def finish(self, state: State, **fields: Any) -> None:
         """Move to a final state; raises ImpossibleMove if that can't follow or the run was taken over."""
-        self._update(state, finished_at=Now(), lease_expires_at=None, **fields)
+        self._update(
+            state, finished_at=Now(), lease_expires_at=None, notification_claimed_until=None, **fields
+        )
 
     def reject(self, fault: FileFault, **fields: Any) -> None:
         """The file's own fault: nothing changed, no retry helps."""
