@@ -1,0 +1,24 @@
+"""Asking the worker function for something without waiting for it."""
+
+import json
+from typing import Any
+
+import boto3
+from django.conf import settings
+
+
+def invoke(command: str, **payload: Any) -> None:
+    """Have the worker run `command` (a dotted function of `workers`) with `payload` in its event.
+
+    On AWS an asynchronous invocation of the Lambda function, on the local platform a message to the queue
+    that its delivery loop reads; both deliver at least once. Raises botocore's errors when nobody takes it.
+    """
+    event = json.dumps({"command": command, **payload})
+    if settings.LOCAL:
+        sqs = boto3.client("sqs")
+        queue = sqs.get_queue_url(QueueName=settings.IMPORT_QUEUE)["QueueUrl"]
+        sqs.send_message(QueueUrl=queue, MessageBody=event)
+    else:
+        boto3.client("lambda").invoke(
+            FunctionName=settings.IMPORT_FUNCTION, InvocationType="Event", Payload=event.encode()
+        )
