@@ -1,9 +1,33 @@
-from django.contrib import admin
+from typing import Any
 
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils import timezone
+from import_export.admin import ExportMixin
+from import_export.formats.base_formats import CSV, XLSX
+from import_export.forms import ExportForm
+
+from clients.exports import ClientResource
 from clients.models import Client
 
 
 @admin.register(Client)
-class ClientAdmin(admin.ModelAdmin):
-    list_display = ["name", "email", "company", "phone", "status"]
-    search_fields = ["name", "email", "company"]
+class ClientAdmin(ExportMixin, admin.ModelAdmin):  # type: ignore[misc,type-arg]
+    list_display = ("name", "email", "company", "phone", "status")
+    list_filter = ("status", "created_at", "updated_at")
+    search_fields = ("name", "email", "company", "phone")
+    search_help_text = "Search by name, email, company or phone."
+    show_full_result_count = False
+    fields = ("name", "email", "company", "phone", "status")
+
+    resource_classes = [ClientResource]  # noqa: RUF012
+    formats = [CSV, XLSX]  # noqa: RUF012
+    export_form_class = ExportForm
+    export_template_name = "clients/export.html"
+    to_encoding = "utf-8-sig"  # with the mark by which Excel knows UTF-8
+
+    def save_model(self, request: HttpRequest, obj: Client, form: Any, change: bool) -> None:
+        """What a person wrote belongs to no run any more: no undo takes it back."""
+        obj.changed_by_run = None
+        obj.updated_at = timezone.now()
+        super().save_model(request, obj, form, change)

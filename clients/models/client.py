@@ -64,6 +64,7 @@ class Client(models.Model):
     class Meta:
         db_table = "clients"
         ordering = ["-id"]
+        permissions = [("export_client", "Can export clients")]
         constraints = [
             models.UniqueConstraint(
                 fields=["email"],

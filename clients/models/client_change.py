@@ -25,6 +25,7 @@ class ClientChange(models.Model):
         db_table = "client_changes"
         ordering = ["-id"]
         verbose_name = "client change"
+        default_permissions = ()  # shown with the client
 
     def __str__(self) -> str:
         return f"client {self.client_id} before run {self.run_id}"

@@ -164,6 +164,14 @@ class ImportRun(models.Model):
         db_table = "import_runs"
         ordering = ["-id"]
         get_latest_by = "id"
+        # An audit is not added to, changed or deleted by hand; what people may do to a run is this.
+        default_permissions = ("view",)
+        permissions = [
+            ("upload_importrun", "Can upload files of clients"),
+            ("rerun_importrun", "Can re-run imports, and import what was previewed"),
+            ("undo_importrun", "Can undo imports"),
+            ("redrive_importrun", "Can deliver failed events again"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["bucket", "key", "delivery_id"], name="import_runs_once_per_upload"

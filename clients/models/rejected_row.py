@@ -18,6 +18,8 @@ class RejectedRow(models.Model):
     class Meta:
         db_table = "rejected_rows"
         ordering = ["run", "line"]
+        # Viewing them means seeing their cells; lines and problems come with the run.
+        default_permissions = ("view",)
         constraints = [
             models.UniqueConstraint(fields=["run", "line"], name="rejected_rows_once_per_line"),
         ]

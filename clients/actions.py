@@ -1,0 +1,98 @@
+"""What a client admin can ask for: verbs, each with its audit in the same transaction.
+
+A verb that can't be done raises Refused with a sentence for the person who asked. What takes time is
+queued here and done by the worker, never in a web request.
+"""
+
+import logging
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth.models import AnonymousUser, User
+from django.db import transaction
+
+from clients import dispatch, storage
+from clients.importing.retry import describe
+from clients.models import ImportRun
+from clients.models.import_run import Mode, State, Trigger
+from clients.storage import ObjectVersion
+
+# Views behind the admin's login have a User; their type says that it might be anybody.
+Person = User | AnonymousUser
+logger = logging.getLogger(__name__)
+
+_AT_WORK = (State.QUEUED, State.RUNNING)
+
+
+class Refused(Exception):  # noqa: N818 - what it is, not that it is an error
+    """What was asked for can't be done; the text says why, and what to do instead."""
+
+
+def rerun(run: ImportRun, *, by: Person) -> ImportRun:
+    """Queue a new run of the same file with the same options; returns it. Raises Refused."""
+    return _repeat(run, by=by, mode=Mode(run.mode), did=f"Re-ran run {run.pk}.")
+
+
+def import_now(preview: ImportRun, *, by: Person) -> ImportRun:
+    """Queue the import of what was previewed, with the preview's options; returns it. Raises Refused."""
+    if preview.mode != Mode.PREVIEW:
+        raise Refused("This run is an import already, not a preview.")
+    if preview.state not in (State.SUCCEEDED, State.PARTIAL):
+        raise Refused("The preview found nothing that could be imported.")
+    return _repeat(preview, by=by, mode=Mode.IMPORT, did=f"Imported what run {preview.pk} had previewed.")
+
+
+def why_not_repeat(run: ImportRun) -> str:
+    """Why a run can't be repeated as far as the database knows; empty when it can."""
+    if not run.bucket:
+        return "The file was imported from a local disk, not from S3. Import it from there once more."
+    same = ImportRun.objects.filter(
+        bucket=run.bucket, key=run.key, version_id=run.version_id, etag=run.etag, state__in=_AT_WORK
+    ).first()
+    if same:
+        return f"Run {same.pk} is at work on this file. Wait until it is finished."
+    return ""
+
+
+def _repeat(run: ImportRun, *, by: Person, mode: Mode, did: str) -> ImportRun:
+    with transaction.atomic():
+        # Whoever asks at the same moment waits here, and then finds the other's run at work.
+        run = ImportRun.objects.select_for_update(of=("self",)).get(pk=run.pk)
+        if reason := why_not_repeat(run):
+            raise Refused(reason)
+        if not storage.exists(ObjectVersion(run.bucket, run.key, run.version_id, run.etag)):
+            raise Refused("The file is no longer in S3: it was deleted or replaced. Upload it again.")
+        new = ImportRun.objects.create(
+            bucket=run.bucket,
+            key=run.key,
+            version_id=run.version_id,
+            etag=run.etag,
+            size=run.size,
+            trigger=Trigger.RERUN,
+            uploader=by.get_username(),
+            parent=run,
+            mode=mode,
+            conflict_policy=run.conflict_policy,
+            max_rejected_rows=run.max_rejected_rows,
+            max_rejected_percent=run.max_rejected_percent,
+        )
+        log(by, new, did)
+        transaction.on_commit(lambda: _ask_worker("workers.import_processor.run_queued", new))
+    return new
+
+
+def _ask_worker(command: str, run: ImportRun) -> None:
+    """Have the worker take the run up now; if it can't be reached the reconciler finds the run, queued."""
+    try:
+        dispatch.invoke(command, run=run.pk)
+    except (BotoCoreError, ClientError) as error:
+        logger.error(
+            "worker not reached", extra={"run": run.pk, "command": command, "error": describe(error)}
+        )
+
+
+def log(by: Person, run: ImportRun, did: str) -> None:
+    """A line in the admin's log of what people did."""
+    entries: Any = LogEntry.objects
+    entries.log_actions(by.pk, [run], CHANGE, did, single_object=True)

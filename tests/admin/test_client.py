@@ -1,0 +1,78 @@
+"""Clients: search, export that survives spreadsheets and comes back unharmed, edits by people."""
+
+import io
+
+import openpyxl
+from django.test import Client as Browser
+
+from clients.models import Client
+from clients.models.import_run import State
+from tests.admin.conftest import Upload
+
+LIST = "/admin/clients/client/"
+EXPORT = "/admin/clients/client/export/"
+CSV, XLSX = "0", "1"
+FILE = (
+    "Name,Email,Company,Phone,Status\n"
+    "=HYPERLINK(0),+a@example.com,@Acme,+1234567890,Active\n"
+    "'-quoted,b@example.com,Zoë GmbH,0049301234,Inactive\n"
+)
+
+
+def test_clients_are_searched(operator: Browser, upload: Upload) -> None:
+    upload(FILE)
+    page = operator.get(LIST, {"q": "zoë"}).content.decode()
+    assert "b@example.com" in page
+    assert "+a@example.com" not in page
+
+
+def test_an_export_neutralises_formulas_and_imports_again_as_unchanged(
+    operator: Browser, upload: Upload
+) -> None:
+    upload(FILE)
+    exported = operator.post(EXPORT, {"format": CSV, "resource": ""}).content
+    text = exported.decode("utf-8-sig")
+    assert "'=HYPERLINK(0),'+a@example.com,'@Acme,'+1234567890" in text
+    assert exported.startswith(b"\xef\xbb\xbf")
+    run = upload(exported, "export.csv")
+    assert (run.state, run.unchanged, run.rejected) == (State.SUCCEEDED, 2, 0)
+    assert Client.objects.get(email="+a@example.com").phone == "+1234567890"
+
+
+def test_a_workbook_holds_text_cells_only(operator: Browser, upload: Upload) -> None:
+    upload(FILE)
+    exported = operator.post(EXPORT, {"format": XLSX, "resource": ""}).content
+    sheet = openpyxl.load_workbook(io.BytesIO(exported)).worksheets[0]
+    cells = [cell for row in sheet.iter_rows() for cell in row]
+    assert {cell.data_type for cell in cells} == {"s"}
+    assert "'=HYPERLINK(0)" in [cell.value for cell in cells]
+    assert "0049301234" in [cell.value for cell in cells]
+
+
+def test_an_export_holds_what_the_list_showed(operator: Browser, upload: Upload) -> None:
+    upload(FILE)
+    text = operator.post(f"{EXPORT}?q=zoë", {"format": CSV, "resource": ""}).content.decode()
+    assert "b@example.com" in text
+    assert "a@example.com" not in text.replace("b@example.com", "")
+
+
+def test_exporting_is_a_right_of_its_own(viewer: Browser) -> None:
+    assert viewer.get(LIST).status_code == 200
+    assert "export" not in viewer.get(LIST).content.decode()
+    assert viewer.get(EXPORT).status_code == 403
+    assert viewer.post(EXPORT, {"format": CSV, "resource": ""}).status_code == 403
+
+
+def test_a_persons_edit_follows_the_imports_rules_and_belongs_to_no_run(
+    operator: Browser, upload: Upload
+) -> None:
+    upload(FILE)
+    client = Client.objects.get(email="b@example.com")
+    form = {"name": "Bea", "email": "B@Example.com", "company": "Zoë", "phone": "12", "status": "active"}
+    page = operator.post(f"{LIST}{client.pk}/change/", form).content.decode()
+    assert "Phone is not a phone number." in page
+    operator.post(f"{LIST}{client.pk}/change/", {**form, "phone": "0 30 / 12".replace("/", "-") + "345"})
+    client.refresh_from_db()
+    assert (client.email, client.phone, client.status) == ("b@example.com", "03012345", "Active")
+    assert client.changed_by_run is None
+    assert client.created_by_run is not None

@@ -1,0 +1,186 @@
+"""The list of runs and a run's page, for people with and without rights."""
+
+import boto3
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.test import Client as Browser
+from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
+
+from clients.models import Client, ImportRun, RejectedRow
+from clients.models.import_run import State, Trigger
+from tests.admin.conftest import Upload, Worker
+
+HEADER = "Name,Email,Company,Phone,Status\n"
+MIXED = (
+    HEADER
+    + "Ada,ada@example.com,Acme,,Active\n"
+    + "Bob,not an address,Acme,12,Active\n"
+    + "Cyd,cyd@example.com,,,Sleeping\n"
+)
+LIST = "/admin/clients/importrun/"
+
+
+def action(run: ImportRun, name: str) -> str:
+    return reverse(f"admin:clients_importrun_{name}", args=[run.pk])
+
+
+def test_the_list_shows_each_run_with_its_state_and_counts(operator: Browser, upload: Upload) -> None:
+    upload(MIXED, "spring.csv")
+    page = operator.get(LIST).content.decode()
+    assert "spring.csv" in page
+    assert "badge-warn" in page
+    assert "Partly imported" in page
+    assert '<td class="field-inserted">1</td>' in page
+    assert '<td class="field-rejected">2</td>' in page
+
+
+def test_the_list_is_filtered_searched_and_browsed_by_date(operator: Browser, upload: Upload) -> None:
+    upload(MIXED, "spring.csv")
+    upload("no header here\n", "summer.csv")
+    assert "summer.csv" not in operator.get(LIST, {"state__exact": "partial"}).content.decode()
+    assert "spring.csv" not in operator.get(LIST, {"q": "summer"}).content.decode()
+    year = ImportRun.objects.latest().created_at.year
+    assert "spring.csv" in operator.get(LIST, {"created_at__year": year}).content.decode()
+    assert "spring.csv" not in operator.get(LIST, {"created_at__year": year - 1}).content.decode()
+
+
+def test_a_run_names_each_rejected_row_with_its_line_its_problems_and_its_cells(
+    operator: Browser, upload: Upload
+) -> None:
+    run = upload(MIXED)
+    page = operator.get(run.get_absolute_url()).content.decode()
+    assert "3 rows: 1 new, 2 rejected" in page
+    assert '<th scope="row" class="number">3</th>' in page
+    assert "Email is not a valid address." in page
+    assert "Phone is not a phone number." in page
+    assert "not an address" in page
+    assert "Sleeping" in page
+
+
+def test_a_file_fault_is_one_sentence_with_what_to_do(operator: Browser, upload: Upload) -> None:
+    page = operator.get(upload("Name,Company,Status\nAda,Acme,Active\n").get_absolute_url()).content.decode()
+    assert "The required column Email can&#x27;t be found." in page
+
+
+def test_html_in_a_key_and_in_cells_is_escaped(operator: Browser, upload: Upload) -> None:
+    run = upload(HEADER + "<script>x</script>,bad,Acme,,Active\n", "<img src=x>.csv")
+    for url in (LIST, run.get_absolute_url()):
+        page = operator.get(url).content.decode()
+        assert "<img src=x>" not in page
+        assert "<script>x" not in page
+
+
+def test_rows_are_found_by_line_by_text_and_by_kind_of_problem(operator: Browser, upload: Upload) -> None:
+    url = upload(MIXED).get_absolute_url()
+    assert "Sleeping" not in operator.get(url, {"q": "3"}).content.decode()
+    assert "not an address" not in operator.get(url, {"q": "sleep"}).content.decode()
+    by_kind = operator.get(url, {"problem": "Company: missing"}).content.decode()
+    assert "Sleeping" in by_kind
+    assert "not an address" not in by_kind
+    assert "No rejected row matches" in operator.get(url, {"q": "nowhere"}).content.decode()
+
+
+def test_who_may_not_see_cells_sees_lines_and_problems_and_cannot_search_cells(
+    viewer: Browser, upload: Upload
+) -> None:
+    url = upload(MIXED).get_absolute_url()
+    page = viewer.get(url).content.decode()
+    assert "Email is not a valid address." in page
+    assert "not an address" not in page
+    assert "Email is not a valid address." not in viewer.get(url, {"q": "not an address"}).content.decode()
+
+
+def test_pages_follow_each_other_by_line_without_gap_or_overlap(operator: Browser, upload: Upload) -> None:
+    url = upload(HEADER + "Ada,bad,Acme,,Active\n" * 120).get_absolute_url()
+    seen, query = [], ""
+    for _ in range(3):
+        rejected = operator.get(url + query).context["rejected"]
+        seen += [row["line"] for row in rejected]
+        query = rejected.next
+    assert seen == list(range(2, 122))
+    assert query == ""
+    back = operator.get(url + rejected.previous).context["rejected"]
+    assert [row["line"] for row in back] == seen[50:100]
+
+
+def test_a_hundred_thousand_rejected_rows_cost_no_more_queries_than_one(
+    operator: Browser, upload: Upload, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    run = upload(HEADER + "Ada,bad,Acme,,Active\n")
+    RejectedRow.objects.bulk_create(
+        [RejectedRow(run=run, line=n, cells=["Ada"], problems=[]) for n in range(3, 100_003)]
+    )
+    with django_assert_max_num_queries(8) as queries:
+        operator.get(run.get_absolute_url())
+    assert not any("COUNT" in query["sql"] for query in queries)
+
+
+def test_a_rerun_is_a_new_run_of_the_same_version_done_by_the_worker(
+    operator: Browser,
+    upload: Upload,
+    worker: Worker,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    old = upload(MIXED)
+    Client.objects.all().delete()
+    with django_capture_on_commit_callbacks(execute=True):
+        answer = operator.post(action(old, "rerun"))
+    new = ImportRun.objects.latest()
+    assert answer["Location"] == new.get_absolute_url()
+    assert (new.state, new.parent, new.trigger, new.uploader) == (State.QUEUED, old, Trigger.RERUN, "olivia")
+    assert new.version_id == old.version_id
+    worker()
+    new.refresh_from_db()
+    assert new.state == State.PARTIAL
+    assert Client.objects.get().email == "ada@example.com"
+    assert LogEntry.objects.get().change_message == f"Re-ran run {old.pk}."
+
+
+def test_a_rerun_is_refused_while_one_is_at_work(operator: Browser, upload: Upload) -> None:
+    run = upload(MIXED)
+    operator.post(action(run, "rerun"))
+    answer = operator.post(action(run, "rerun"), follow=True)
+    assert ImportRun.objects.count() == 2
+    assert "is at work on this file" in answer.content.decode()
+
+
+def test_a_rerun_is_refused_when_the_file_is_gone(operator: Browser, upload: Upload, bucket: str) -> None:
+    run = upload(MIXED)
+    boto3.resource("s3").Bucket(bucket).object_versions.delete()
+    answer = operator.post(action(run, "rerun"), follow=True)
+    assert ImportRun.objects.count() == 1
+    assert "The file is no longer in S3" in answer.content.decode()
+
+
+def test_a_rerun_of_a_local_file_is_refused(operator: Browser) -> None:
+    run = ImportRun.objects.create(key="/tmp/clients.csv", trigger=Trigger.COMMAND, state=State.SUCCEEDED)
+    answer = operator.post(action(run, "rerun"), follow=True)
+    assert "imported from a local disk" in answer.content.decode()
+
+
+@pytest.mark.parametrize("name", ["rerun", "import_now"])
+def test_actions_need_their_right_a_post_and_a_csrf_token(
+    name: str, operator: Browser, viewer: Browser, upload: Upload
+) -> None:
+    run = upload(MIXED)
+    assert viewer.post(action(run, name)).status_code == 403
+    assert operator.get(action(run, name)).status_code == 405
+    strict = Browser(enforce_csrf_checks=True)
+    strict.cookies = operator.cookies
+    assert strict.post(action(run, name)).status_code == 403
+    assert ImportRun.objects.count() == 1
+    assert action(run, name) not in viewer.get(run.get_absolute_url()).content.decode()
+
+
+def test_staff_without_rights_sees_no_run(nobody: Browser, upload: Upload) -> None:
+    run = upload(MIXED)
+    assert nobody.get(LIST).status_code == 403
+    assert nobody.get(run.get_absolute_url()).status_code == 403
+
+
+def test_nobody_adds_changes_or_deletes_runs_by_hand(admin_client: Browser, upload: Upload) -> None:
+    run = upload(MIXED)
+    assert admin_client.get(f"{LIST}add/").status_code == 403
+    assert admin_client.post(f"{LIST}{run.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert ImportRun.objects.count() == 1
