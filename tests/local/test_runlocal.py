@@ -6,9 +6,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +26,27 @@ from local.protocol import HOST
 SAMPLES = Path(settings.BASE_DIR) / "samples"
 
 
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A LOCAL_DIR. Not pytest's, which are private: for root, PostgreSQL's data would go elsewhere."""
+    with tempfile.TemporaryDirectory(prefix="runlocal-") as name:
+        path = Path(name).resolve()
+        path.chmod(0o755)
+        yield path
+
+
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home() -> Iterator[Path]:
     """The LOCAL_DIR that the processes of this module share, as one newcomer's do."""
-    return tmp_path_factory.mktemp("home")
+    with _folder() as path:
+        yield path
+
+
+@pytest.fixture
+def new_home() -> Iterator[Path]:
+    """A LOCAL_DIR that nothing was started in."""
+    with _folder() as path:
+        yield path
 
 
 def _free_port() -> int:
@@ -223,15 +242,14 @@ def test_a_killed_one_blocks_no_next_start_which_then_stops_what_was_left(home: 
 
 
 @pytest.mark.parametrize("seconds", [1.4, 2.4])
-def test_a_signal_while_it_starts_leaves_nothing_behind(tmp_path: Path, seconds: float) -> None:
-    process = Process(tmp_path)
+def test_a_signal_while_it_starts_leaves_nothing_behind(new_home: Path, seconds: float) -> None:
+    process = Process(new_home)
     time.sleep(seconds)
     family = process.family()
     process.send(signal.SIGTERM)
     process.end()
     assert not _left(family)
-    lock = tmp_path / "postgres" / "postmaster.pid"
-    assert not lock.exists()
+    assert not (new_home / "postgres" / "postmaster.pid").exists()
 
 
 # --- what goes wrong before anything is started ---------------------------------------------------
