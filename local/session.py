@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from clients.models.import_run import FINISHED, ImportRun, State
 from clients.reports import as_text, report
-from local import aws, platform
+from local import aws, platform, postgres
 from local.delivery import Delivery
 from local.protocol import HOST
 from local.signals import Signals, Stopped
@@ -142,7 +142,7 @@ Client import, running on this machine alone.
   … or without it
     curl --upload-file my.csv {shlex.quote(f"{endpoint}/{bucket}/{prefix}")}
 
-  Imports and e-mails appear below. Data and logs are kept in {_short(Path(settings.LOCAL_DIR))}.
+  Imports and e-mails appear below. Data and logs are kept in {_places()}.
   Ctrl-C ends everything.
 """
 
@@ -153,6 +153,13 @@ def _say_goodbye(delivery: Delivery, remark: Say) -> None:
         remark("\nAn import is at work and is finished first. Press Ctrl-C again to end it at once.")
     else:
         remark("\nStopping. The data is kept for the next start.")
+
+
+def _places() -> str:
+    home, data = Path(settings.LOCAL_DIR), postgres.data_folder()
+    if data.is_relative_to(home):
+        return _short(home)
+    return f"{_short(home)};\n  PostgreSQL's in {data}, because its user may not enter {home}"
 
 
 def _short(path: Path) -> str:

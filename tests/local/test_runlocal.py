@@ -6,9 +6,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +26,27 @@ from local.protocol import HOST
 SAMPLES = Path(settings.BASE_DIR) / "samples"
 
 
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A LOCAL_DIR. Not pytest's, which are private: for root, PostgreSQL's data would go elsewhere."""
+    with tempfile.TemporaryDirectory(prefix="runlocal-") as name:
+        path = Path(name).resolve()
+        path.chmod(0o755)
+        yield path
+
+
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home() -> Iterator[Path]:
     """The LOCAL_DIR that the processes of this module share, as one newcomer's do."""
-    return tmp_path_factory.mktemp("home")
+    with _folder() as path:
+        yield path
+
+
+@pytest.fixture
+def new_home() -> Iterator[Path]:
+    """A LOCAL_DIR that nothing was started in."""
+    with _folder() as path:
+        yield path
 
 
 def _free_port() -> int:
@@ -77,7 +96,9 @@ class Process:
         found = [psutil.Process(self.pid), *psutil.Process(self.pid).children(recursive=True)]
         lock = self.home / "postgres" / "postmaster.pid"
         if lock.exists():
-            found.append(psutil.Process(int(lock.read_text().splitlines()[0])))
+            pid = abs(int(lock.read_text().split(maxsplit=1)[0]))  # negative while it is being made
+            if psutil.pid_exists(pid):
+                found.append(psutil.Process(pid))
         return found
 
     def send(self, number: signal.Signals) -> None:
@@ -201,9 +222,13 @@ def test_ctrl_c_lets_an_import_finish_first_and_a_second_one_repeats_it_at_the_n
 def _until_running(process: Process) -> None:
     """Wait until the log says that an import has begun."""
     log = process.home / "log.jsonl"
-    before = log.read_text().count('"claimed"')
+
+    def begun() -> int:
+        return log.read_text().count('"claimed"') if log.exists() else 0
+
+    before = begun()
     end = time.monotonic() + 40
-    while log.read_text().count('"claimed"') == before:
+    while begun() == before:
         assert time.monotonic() < end
         time.sleep(0.02)
 
@@ -223,15 +248,14 @@ def test_a_killed_one_blocks_no_next_start_which_then_stops_what_was_left(home: 
 
 
 @pytest.mark.parametrize("seconds", [1.4, 2.4])
-def test_a_signal_while_it_starts_leaves_nothing_behind(tmp_path: Path, seconds: float) -> None:
-    process = Process(tmp_path)
+def test_a_signal_while_it_starts_leaves_nothing_behind(new_home: Path, seconds: float) -> None:
+    process = Process(new_home)
     time.sleep(seconds)
     family = process.family()
     process.send(signal.SIGTERM)
     process.end()
     assert not _left(family)
-    lock = tmp_path / "postgres" / "postmaster.pid"
-    assert not lock.exists()
+    assert not (new_home / "postgres" / "postmaster.pid").exists()
 
 
 # --- what goes wrong before anything is started ---------------------------------------------------
