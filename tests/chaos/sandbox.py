@@ -11,10 +11,11 @@ import sys
 from importlib import import_module
 from typing import Any
 
+from django.conf import settings
+
 import workers  # noqa: F401 - sets Django up
 from clients import dispatch
 from clients.importing import reader, service
-from django.conf import settings
 
 _asked: list[dict[str, Any]] = []
 
