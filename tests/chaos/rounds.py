@@ -15,10 +15,11 @@ from tests.chaos.model import Before, Client, Clients, Observed, serial_orders
 from tests.chaos.world import BUCKET, PREFIX, World
 
 _RECONCILE = "tests.chaos.sandbox_functions.reconcile"
+_COUNTS = re.compile(r"^(?:Read|New|Updated|Unchanged|Rejected) +([\d,]+)$", re.MULTILINE)
 _IMPORTED = ("succeeded", "partial")
 
 
-class Wrong(AssertionError):
+class Wrong(AssertionError):  # noqa: N818 - it reads as a verdict
     """Something is not as the model says."""
 
 
@@ -247,12 +248,7 @@ class Round:
                 continue
             _expect(state != "skipped", f"run {run}: a mail about a skipped run")
             if state in _IMPORTED:
-                table = [
-                    int(n.replace(",", ""))
-                    for n in re.findall(
-                        r"^(?:Read|New|Updated|Unchanged|Rejected) +([\d,]+)$", mail["body"], re.MULTILINE
-                    )
-                ]
+                table = [int(number.replace(",", "")) for number in _COUNTS.findall(mail["body"])]
                 _expect(table == numbers, f"run {run}: the mail says {table}, the audit {numbers}")
             sent[run] += 1
         for run, (state, _) in counts.items():

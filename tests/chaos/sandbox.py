@@ -1,4 +1,4 @@
-"""Worker processes, forked from one that has loaded everything, as Lambda makes its sandboxes from a snapshot.
+"""Worker processes, forked from one that has loaded everything.
 
 python -m tests.chaos.sandbox FD        fork one for every socket that comes in over the socket FD
 """

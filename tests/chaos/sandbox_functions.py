@@ -13,5 +13,5 @@ def reconcile(event: dict[str, Any], context: Any) -> dict[str, Any]:
     close_old_connections()
     try:
         return reconciler.reconcile().as_dict()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         raise ImportFailed(describe(error)) from None
