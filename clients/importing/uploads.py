@@ -151,10 +151,13 @@ def is_out_of_date(run: ImportRun) -> bool:
 
 def _is_newer(one: ImportRun, other: ImportRun) -> bool:
     """By S3's rule for the sequencers of one key: the longer one's length, zeros on the right, compared as
-    text. A run that the reconciler found has none; then the time tells, unless it is too close to."""
+    text. A run that the reconciler made has none; then the time tells, and when both came in the same
+    moment, the reconciler's is the newer one: it was the key's latest when it was listed."""
     if one.sequencer and other.sequencer:
         width = max(len(one.sequencer), len(other.sequencer))
         return one.sequencer.upper().ljust(width, "0") > other.sequencer.upper().ljust(width, "0")
     if one.event_at is None or other.event_at is None:
         return False
-    return one.event_at > other.event_at + _CLOCK_TOLERANCE
+    if abs(one.event_at - other.event_at) > _CLOCK_TOLERANCE:
+        return one.event_at > other.event_at
+    return not one.sequencer and (bool(other.sequencer) or one.pk > other.pk)
