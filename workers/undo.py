@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
+from django.db import close_old_connections, connection
 
 from clients.importing import undo
 from clients.importing.problems import ImportFailed
@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Undo one run. A refusal is recorded on the run; raises ImportFailed for another delivery otherwise."""
+    close_old_connections()
     run_id = event.get("run")
     if not isinstance(run_id, int) or not ImportRun.objects.filter(pk=run_id).exists():
         logger.warning("no such run", extra={"run": repr(run_id)[:40]})
