@@ -11,11 +11,12 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from clients import dispatch, storage
+from clients import dead_letters, dispatch, storage
 from clients.importing import undo as undoing
 from clients.importing.retry import describe
 from clients.models import ImportRun
@@ -78,6 +79,26 @@ def _ask_for_undo(run: ImportRun) -> None:
     if not _ask_worker("workers.undo.handler", run):
         refused = "The worker could not be reached. Nothing was changed; try again in a few minutes."
         ImportRun.objects.filter(pk=run.pk).update(undo_requested_at=None, undo_result={"refused": refused})
+
+
+def redrive(message_id: str | None, *, by: Person) -> int:
+    """Deliver one message of the dead-letter queue again, or all of them; returns how many.
+
+    Raises botocore's errors when the worker can't be reached.
+    """
+    if message_id is None:
+        redriven = dead_letters.redrive_all().redriven
+    else:
+        redriven = int(dead_letters.redrive(message_id))
+    if redriven:
+        LogEntry.objects.create(
+            user_id=by.pk,
+            content_type=ContentType.objects.get_for_model(ImportRun),
+            object_repr="Failed deliveries",
+            action_flag=CHANGE,
+            change_message=f"Delivered {redriven:,} again.",
+        )
+    return redriven
 
 
 def why_not_repeat(run: ImportRun) -> str:

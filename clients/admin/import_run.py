@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import (
@@ -15,13 +16,14 @@ from django.http import (
 )
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
-from clients import actions
+from clients import actions, dead_letters
 from clients.actions import Refused
 from clients.admin import downloads, labels, run_page, undo_page, upload
+from clients.importing.retry import describe
 from clients.models import ImportRun
 
 View = Callable[..., HttpResponseBase]
@@ -72,6 +74,7 @@ class ImportRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return [
             page("upload/", self.upload_view, "upload"),
             page("uploaded/", self.uploaded_view, "uploaded"),
+            page("dead-letters/", self.dead_letters_view, "dead_letters"),
             page("<int:run_id>/progress/", self.progress_view, "progress"),
             page("<int:run_id>/rejected.<slug:kind>", self.rejected_view, "rejected"),
             page("<int:run_id>/undo/", self.undo_view, "undo"),
@@ -105,6 +108,29 @@ class ImportRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         if run:
             return HttpResponseRedirect(run.get_absolute_url())
         return self._render(request, "clients/uploaded.html", "File received", {})
+
+    def dead_letters_view(self, request: HttpRequest) -> HttpResponse:
+        """Deliveries that were given up; by POST, deliver one or all of them again."""
+        self._require(request, "clients.view_importrun")
+        if request.method == "POST":
+            self._require(request, "clients.redrive_importrun")
+            return self._redrive(request)
+        context: dict[str, Any] = {"may_redrive": request.user.has_perm("clients.redrive_importrun")}
+        try:
+            context["letters"] = dead_letters.dead_letters()
+        except (BotoCoreError, ClientError) as error:
+            context["error"] = describe(error)
+        return self._render(request, "clients/dead_letters.html", "Failed deliveries", context)
+
+    def _redrive(self, request: HttpRequest) -> HttpResponse:
+        page = HttpResponseRedirect(reverse("admin:clients_importrun_dead_letters"))
+        try:
+            redriven = actions.redrive(request.POST.get("message"), by=request.user)
+        except (BotoCoreError, ClientError) as error:
+            messages.error(request, f"The worker could not be reached ({describe(error)}). Nothing is lost.")
+            return page
+        messages.info(request, f"{redriven:,} handed to the worker again.")
+        return page
 
     def progress_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
         self._require(request, "clients.view_importrun")
