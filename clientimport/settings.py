@@ -179,6 +179,12 @@ STORAGES = {
         else "whitenoise.storage.CompressedManifestStaticFilesStorage",
     },
 }
+# Seconds that the admin's upload form is good for.
+UPLOAD_FORM_SECONDS = env_int("UPLOAD_FORM_SECONDS", 900, minimum=60)
+# Downloads larger than this many bytes go by way of S3: Lambda's answers end at 6 MB, of which base64
+# takes a third. 0: never. Outside the upload prefix, so that none of them is imported.
+DOWNLOAD_MAX_BYTES = env_int("DOWNLOAD_MAX_BYTES", 4 * 1024**2 if ON_LAMBDA else 0)
+DOWNLOAD_PREFIX = env_str("DOWNLOAD_PREFIX", "client-data/downloads/")
 # Hours after its upload that a finished file is deleted.
 CLEANUP_AFTER_HOURS = env_int("CLEANUP_AFTER_HOURS", 24, minimum=1)
 # Days after an import that the cells of its rejected rows are erased; the rest of the audit stays. 0: never.

@@ -5,14 +5,19 @@ queued here and done by the worker, never in a web request.
 """
 
 import logging
+from datetime import timedelta
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
+from django.db.models.functions import Now
+from django.utils import timezone
 
-from clients import dispatch, storage
+from clients import dead_letters, dispatch, storage
+from clients.importing import undo as undoing
 from clients.importing.retry import describe
 from clients.models import ImportRun
 from clients.models.import_run import Mode, State, Trigger
@@ -22,6 +27,8 @@ from clients.storage import ObjectVersion
 Person = User | AnonymousUser
 logger = logging.getLogger(__name__)
 
+# Longer than an invocation with its retries; after that it may be asked for again.
+_UNDO_TAKES_AT_MOST = timedelta(minutes=15)
 _AT_WORK = (State.QUEUED, State.RUNNING)
 
 
@@ -41,6 +48,57 @@ def import_now(preview: ImportRun, *, by: Person) -> ImportRun:
     if preview.state not in (State.SUCCEEDED, State.PARTIAL):
         raise Refused("The preview found nothing that could be imported.")
     return _repeat(preview, by=by, mode=Mode.IMPORT, did=f"Imported what run {preview.pk} had previewed.")
+
+
+def undo(run: ImportRun, *, by: Person) -> ImportRun:
+    """Have the worker undo the run; returns it. Raises Refused."""
+    with transaction.atomic():
+        run = ImportRun.objects.select_for_update(of=("self",)).get(pk=run.pk)
+        if reason := undoing.why_not(run):
+            raise Refused(reason)
+        if undo_is_under_way(run):
+            raise Refused("This run is being undone already.")
+        ImportRun.objects.filter(pk=run.pk).update(
+            undo_requested_at=Now(), undo_requested_by=by.pk, undo_result={}
+        )
+        log(by, run, f"Asked for run {run.pk} to be undone.")
+        transaction.on_commit(lambda: _ask_for_undo(run))
+    return run
+
+
+def undo_is_under_way(run: ImportRun) -> bool:
+    """Whether somebody asked for the undo, lately enough that the worker may still be at it."""
+    return (
+        run.state != State.UNDONE
+        and run.undo_requested_at is not None
+        and run.undo_requested_at > timezone.now() - _UNDO_TAKES_AT_MOST
+    )
+
+
+def _ask_for_undo(run: ImportRun) -> None:
+    if not _ask_worker("workers.undo.handler", run):
+        refused = "The worker could not be reached. Nothing was changed; try again in a few minutes."
+        ImportRun.objects.filter(pk=run.pk).update(undo_requested_at=None, undo_result={"refused": refused})
+
+
+def redrive(message_id: str | None, *, by: Person) -> int:
+    """Deliver one message of the dead-letter queue again, or all of them; returns how many.
+
+    Raises botocore's errors when the worker can't be reached.
+    """
+    if message_id is None:
+        redriven = dead_letters.redrive_all().redriven
+    else:
+        redriven = int(dead_letters.redrive(message_id))
+    if redriven:
+        LogEntry.objects.create(
+            user_id=by.pk,
+            content_type=ContentType.objects.get_for_model(ImportRun),
+            object_repr="Failed deliveries",
+            action_flag=CHANGE,
+            change_message=f"Delivered {redriven:,} again.",
+        )
+    return redriven
 
 
 def why_not_repeat(run: ImportRun) -> str:
@@ -82,14 +140,17 @@ def _repeat(run: ImportRun, *, by: Person, mode: Mode, did: str) -> ImportRun:
     return new
 
 
-def _ask_worker(command: str, run: ImportRun) -> None:
-    """Have the worker take the run up now; if it can't be reached the reconciler finds the run, queued."""
+def _ask_worker(command: str, run: ImportRun) -> bool:
+    """Have the worker do something with the run now; False when it can't be reached.
+
+    A queued run is then found by the reconciler.
+    """
     try:
         dispatch.invoke(command, run=run.pk)
     except (BotoCoreError, ClientError) as error:
-        logger.error(
-            "worker not reached", extra={"run": run.pk, "command": command, "error": describe(error)}
-        )
+        logger.error("worker not reached", extra={"run": run.pk, "error": describe(error)})
+        return False
+    return True
 
 
 def log(by: Person, run: ImportRun, did: str) -> None:

@@ -1,13 +1,16 @@
 """The only S3 code: the upload bucket, through django-storages, with one file fault for what is gone."""
 
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import IO, Any
 
 from botocore.exceptions import ClientError
 from django.conf import settings
 from django.core.files.storage import default_storage
+from django.utils import timezone
+from django.utils.http import content_disposition_header
 
 from clients.importing.problems import FileFault
 
@@ -204,6 +207,59 @@ def uploaded_at(version: ObjectVersion) -> datetime | None:
         raise
     when: datetime = answer["LastModified"]
     return when
+
+
+@dataclass(frozen=True, slots=True)
+class UploadForm:
+    """What an HTML form needs to send a file to S3 straight from the browser."""
+
+    url: str
+    fields: dict[str, str]
+    expires_at: datetime
+
+
+def upload_form(
+    *, folder: str, metadata: dict[str, str], free_metadata: Iterable[str], redirect: str
+) -> UploadForm:
+    """A form for one file into `folder` of the upload prefix, signed; it lands at `redirect`.
+
+    `metadata` is fixed by the signature, of `free_metadata` the form may send what it likes.
+    Raises botocore's errors when the bucket can't be reached.
+    """
+    client().head_bucket(Bucket=settings.IMPORT_BUCKET)
+    fixed = {
+        "success_action_redirect": redirect,
+        **{f"x-amz-meta-{name}": value for name, value in metadata.items()},
+    }
+    signed = client().generate_presigned_post(
+        settings.IMPORT_BUCKET,
+        f"{settings.IMPORT_PREFIX}{folder}/${{filename}}",  # boto3 adds the condition on its beginning
+        Fields=fixed,
+        Conditions=[
+            *({name: value} for name, value in fixed.items()),
+            *(["starts-with", f"$x-amz-meta-{name}", ""] for name in free_metadata),
+            ["content-length-range", 0, settings.IMPORT_MAX_BYTES],
+        ],
+        ExpiresIn=settings.UPLOAD_FORM_SECONDS,
+    )
+    expires_at = timezone.now() + timedelta(seconds=settings.UPLOAD_FORM_SECONDS)
+    return UploadForm(signed["url"], signed["fields"], expires_at)
+
+
+def hand_over(file: IO[bytes], name: str, content_type: str) -> str:
+    """Put a download where the browser fetches it by itself; returns a URL that is good for five minutes."""
+    key = f"{settings.DOWNLOAD_PREFIX}{uuid.uuid4()}/{name}"
+    disposition = content_disposition_header(True, name)
+    client().upload_fileobj(
+        file,
+        settings.IMPORT_BUCKET,
+        key,
+        ExtraArgs={"ContentType": content_type, "ContentDisposition": disposition},
+    )
+    url: str = client().generate_presigned_url(
+        "get_object", Params={"Bucket": settings.IMPORT_BUCKET, "Key": key}, ExpiresIn=300
+    )
+    return url
 
 
 def is_upload(bucket: str, key: str) -> bool:

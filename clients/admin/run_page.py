@@ -11,6 +11,8 @@ from django.utils.http import urlencode
 from clients import actions
 from clients.admin.labels import badge, problem_kinds
 from clients.admin.rejected_rows import RejectedRows
+from clients.admin.undo_page import left_alone
+from clients.importing.columns import TITLES
 from clients.models import ImportRun
 from clients.models.import_run import Mode, Notification, State
 from clients.reports import headline
@@ -29,6 +31,8 @@ def context(run: ImportRun, request: HttpRequest) -> dict[str, Any]:
     """The template's variables, for the person who asks."""
     user = request.user
     may_rerun = user.has_perm("clients.rerun_importrun")
+    is_preview = run.mode == Mode.PREVIEW
+    imported = run.state in (State.SUCCEEDED, State.PARTIAL)
     return {
         "run": run,
         "badge": badge(run),
@@ -40,14 +44,63 @@ def context(run: ImportRun, request: HttpRequest) -> dict[str, Any]:
         if run.rejected
         else None,
         "children": list(run.children.order_by("id")[:20]),
+        "corrections": list(run.corrections.order_by("id")[:20]),
         "log_url": log_url(run),
-        "is_preview": run.mode == Mode.PREVIEW,
+        "progress": progress(run),
+        "is_preview": is_preview,
+        "sample": sample(run) if user.has_perm("clients.view_client") else None,
         "may_rerun": may_rerun,
-        "may_import_now": may_rerun
-        and run.mode == Mode.PREVIEW
-        and run.state in (State.SUCCEEDED, State.PARTIAL),
+        "may_import_now": may_rerun and is_preview and imported,
+        "may_undo": user.has_perm("clients.undo_importrun") and imported and not is_preview,
+        "undo_is_under_way": actions.undo_is_under_way(run),
+        "left_alone": left_alone(run, run.undo_result) if user.has_perm("clients.view_client") else [],
+        "may_download": user.has_perm("clients.view_rejectedrow"),
         "why_not_rerun": actions.why_not_repeat(run) if may_rerun else "",
     }
+
+
+def progress(run: ImportRun) -> dict[str, Any]:
+    """How far the run is, for its page's script; `percent` is None while nobody can tell."""
+    under_way = actions.undo_is_under_way(run)
+    working = run.state in (State.QUEUED, State.RUNNING) or under_way
+    percent = None
+    if run.state == State.RUNNING and run.size:
+        # The bytes are read while rows are checked; writing them to the table comes after that.
+        percent = min(99, run.bytes_read * 100 // run.size)
+    return {"working": working, "percent": percent, "text": _progress_text(run, under_way)}
+
+
+def _progress_text(run: ImportRun, under_way: bool) -> str:
+    if under_way:
+        return "The undo is under way."
+    match run.state:
+        case State.QUEUED if run.fault:
+            return f"Waiting to be tried again. {run.fault}"
+        case State.QUEUED:
+            return "Waiting for the worker to take it up."
+        case State.RUNNING if run.size and run.bytes_read >= run.size:
+            return f"All {run.read:,} rows checked; writing them to the clients table."
+        case State.RUNNING:
+            return f"{run.read:,} rows checked so far."
+    return ""
+
+
+def sample(run: ImportRun) -> dict[str, Any]:
+    """Of a preview: some clients it would insert, and update with what changes. Empty without any."""
+    updated = [
+        {
+            **row,
+            "changes": [
+                (title, old, new)
+                for title, old, new in zip(TITLES, row["old"], row["new"], strict=True)
+                if old != new
+            ],
+            "name": row["old"][0],
+            "email": row["old"][1],
+        }
+        for row in run.sample.get("updated", [])
+    ]
+    return {"new": run.sample.get("new", []), "updated": updated, "titles": TITLES}
 
 
 def counts(run: ImportRun) -> list[tuple[str, int]]:
@@ -64,12 +117,14 @@ def counts(run: ImportRun) -> list[tuple[str, int]]:
 def timeline(run: ImportRun) -> list[Step]:
     """The run's life in order; a step that has not come yet is left out."""
     attempts = f"attempt {run.attempt}" if run.attempt > 1 else ""
+    undone_by = f"by {run.undo_requested_by}" if run.undo_requested_by else ""
     steps = [
         Step(run.event_at, "Uploaded to S3") if run.event_at else None,
         Step(run.created_at, "Received", run.get_trigger_display()),
         Step(run.started_at, "Started", attempts) if run.started_at else None,
         Step(run.finished_at, "Finished", _duration(run)) if run.finished_at else None,
         _mail(run),
+        Step(run.undone_at, "Undone", undone_by) if run.undone_at else None,
     ]
     return [step for step in steps if step]
 

@@ -37,7 +37,8 @@ _DIFFERS = {
 }
 
 _COUNT_KNOWN = """
-    SELECT count(*), count(DISTINCT c.id), count(*) FILTER (WHERE {differs})
+    SELECT count(*), count(DISTINCT c.id), count(*) FILTER (WHERE {differs}),
+        array_agg(DISTINCT c.changed_by_run_id) FILTER (WHERE NOT ({differs}))
     FROM import_valid s JOIN clients c USING (email)
 """
 _NEW = f"""
@@ -55,13 +56,27 @@ _KEEP_BEFORE_IMAGES = f"""
     SELECT c.id, %(run)s, s.line, c.name, c.company, c.phone, c.status, c.changed_by_run_id, c.updated_at
     {_CHANGED}
 """
-_UPDATE_CHANGED = """
+_KEPT_PHONE = "CASE s.phone WHEN '' THEN c.phone ELSE s.phone END"
+_UPDATE_CHANGED = f"""
     UPDATE clients c
-    SET name = s.name, company = s.company, status = s.status,
-        phone = CASE s.phone WHEN '' THEN c.phone ELSE s.phone END,
+    SET name = s.name, company = s.company, status = s.status, phone = {_KEPT_PHONE},
         changed_by_run_id = %(run)s, updated_at = statement_timestamp()
     FROM client_changes b JOIN import_valid s USING (line)
     WHERE b.run_id = %(run)s AND c.id = b.client_id
+"""
+
+# Some of what a preview would do, in the file's order.
+_SAMPLE_NEW = f"SELECT s.line, {_STAGED} {_NEW} ORDER BY s.line LIMIT {{limit}}"
+_OLD = ", ".join(f"c.{column.field}" for column in COLUMNS)
+_NEW_DATA = _STAGED.replace("s.phone", _KEPT_PHONE)
+_SAMPLE_CHANGED = f"SELECT s.line, c.id, {_OLD}, {_NEW_DATA} {_CHANGED} ORDER BY s.line LIMIT {{limit}}"
+
+# Rows of an error file that came back: their cell at {position} is the line that the run before rejected.
+_COUNT_FIXED = """
+    SELECT count(DISTINCT s.cells ->> {position})
+    FROM import_valid s
+    WHERE s.cells ->> {position} IN (SELECT line::text FROM rejected_rows WHERE run_id = %(corrected)s)
+    AND NOT EXISTS (SELECT FROM rejected_rows r WHERE r.run_id = %(run)s AND r.line = s.line)
 """
 
 _REJECT = "INSERT INTO rejected_rows (run_id, line, cells, problems) "
@@ -89,6 +104,7 @@ class Merged:
     unchanged: int
     duplicates: int
     conflicts: int
+    rests_on: tuple[int, ...] = ()  # runs that had written the unchanged clients
 
     @property
     def rejected(self) -> int:
@@ -146,7 +162,7 @@ class Staging:
         self._execute("ANALYZE import_valid (line, email); SET LOCAL work_mem = '32MB'")
         staged = self._value("SELECT count(*) FROM import_valid")
         differs = _DIFFERS[policy]
-        known, known_clients, differing = self._row(_COUNT_KNOWN.format(differs=differs))
+        known, known_clients, differing, writers = self._row(_COUNT_KNOWN.format(differs=differs))
         updated = conflicts = inserted = 0
         if differing and policy == "update":
             updated = self._update(differs, keep)
@@ -167,7 +183,29 @@ class Staging:
             )
         self._execute(_REJECT_INVALID)
         unchanged = known_clients - updated - conflicts
-        return Merged(inserted, updated, unchanged, duplicates, conflicts)
+        rests_on = tuple(run for run in writers or () if run is not None)
+        return Merged(inserted, updated, unchanged, duplicates, conflicts, rests_on)
+
+    def sample(self, policy: str, limit: int) -> dict[str, list[Any]]:
+        """Some of the clients that merge() would insert, and update (old → new), each with its line."""
+        differs = _DIFFERS[policy]
+        new = self._rows(_SAMPLE_NEW.format(limit=limit))
+        changed = (
+            self._rows(_SAMPLE_CHANGED.format(differs=differs, limit=limit)) if policy == "update" else []
+        )
+        width = len(COLUMNS)
+        return {
+            "new": [{"line": line, "new": row} for line, *row in new],
+            "updated": [
+                {"line": line, "client": pk, "old": row[:width], "new": row[width:]}
+                for line, pk, *row in changed
+            ],
+        }
+
+    def count_fixed(self, corrected: int, position: int) -> int:
+        """After merge(): how many rows that the run `corrected` had rejected are in now. `position` is the
+        cell that says on which line of that run's file a row stood."""
+        return self._value(_COUNT_FIXED.format(position=position), corrected=corrected)
 
     def reject_everything(self) -> None:
         """Record every staged row as rejected, the valid ones because the import was called off."""
@@ -203,14 +241,16 @@ class Staging:
             cursor.execute(statement, self._run)
             return int(cursor.rowcount)
 
-    def _row(self, statement: str) -> tuple[Any, ...]:
+    def _rows(self, statement: str, **arguments: int) -> list[tuple[Any, ...]]:
         with connection.cursor() as cursor:
-            cursor.execute(statement, self._run)
-            row: tuple[Any, ...] = cursor.fetchone()
-            return row
+            cursor.execute(statement, {**self._run, **arguments})
+            return list(cursor.fetchall())
 
-    def _value(self, statement: str) -> int:
-        return int(self._row(statement)[0])
+    def _row(self, statement: str, **arguments: int) -> tuple[Any, ...]:
+        return self._rows(statement, **arguments)[0]
+
+    def _value(self, statement: str, **arguments: int) -> int:
+        return int(self._row(statement, **arguments)[0])
 
 
 class _CopySource:

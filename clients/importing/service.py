@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, transaction
 
 from clients import notifications, storage
+from clients.importing import origin
 from clients.importing.loader import Merged, Staging
 from clients.importing.problems import (
     Fenced,
@@ -33,9 +34,8 @@ from clients.importing.retry import describe, is_transient, retrying, sqlstate
 from clients.importing.uploads import is_out_of_date, run_of
 from clients.importing.validation import ValidatedRows
 from clients.models.import_run import (
-    ConflictPolicy,
-    ImpossibleMove,
     ImportRun,
+    ImpossibleMove,
     Mode,
     Notification,
     State,
@@ -47,6 +47,7 @@ logger = logging.getLogger(__name__)
 
 _TURN_SECONDS = 1.0  # between signs of life: progress, lease, a look at the clock
 _TURN_REJECTED_SIZE = 4 * 1024**2
+_SAMPLE = 10  # clients of each kind that a preview shows
 _TIME_TO_STOP = 8.0  # seconds kept back to roll back and say so
 _WAIT_WITHOUT_DEADLINE = 600  # seconds
 _QUERY_CANCELED = "57014"
@@ -240,7 +241,16 @@ def _describe_source(run: ImportRun, download: Download) -> None:
         size=download.size,
         etag=run.etag or download.etag,
         version_id=run.version_id or download.version_id,
+        **_requested(run, download),
     )
+
+
+def _requested(run: ImportRun, download: Download) -> dict[str, Any]:
+    """The options that an upload carries; a run that somebody queued has its own."""
+    if run.delivery_id is None:
+        return {}
+    options = origin.options(download.metadata)
+    return {**options, "trigger": Trigger.UPLOAD_PAGE} if options else {}
 
 
 def _import(
@@ -304,6 +314,9 @@ def _merge(
         merged = staging.merge(run.conflict_policy, keep=keep)
         rejected = rows.rejected + merged.rejected
         _check_share(run, rejected, rows.reader.rows)
+        facts = {**_file_facts(run, rows), **_lineage(run, rows, staging)}
+        if not keep:
+            facts["sample"] = staging.sample(run.conflict_policy, _SAMPLE)
         timings["merge"] = round(time.monotonic() - started, 3)
         run.finish(
             State.PARTIAL if rejected else State.SUCCEEDED,
@@ -313,10 +326,21 @@ def _merge(
             unchanged=merged.unchanged,
             rejected=rejected,
             problem_counts=_sum_problems(rows, merged),
+            rests_on=list(merged.rests_on) if keep else [],
             timings=timings,
             notification=_wanted(run),
-            **_file_facts(run, rows),
+            **facts,
         )
+
+
+def _lineage(run: ImportRun, rows: ValidatedRows, staging: Staging) -> dict[str, Any]:
+    """Of an error file that came back mended: the run it belongs to, and how many of its rows are in now."""
+    corrected, position = origin.corrected_run(run.key, rows.reader.layout.header)
+    known = ImportRun.objects.filter(pk=corrected, rejected__gt=0).exclude(pk=run.pk)
+    if corrected is None or not known.exists():
+        return {}
+    fixed = None if position is None else staging.count_fixed(corrected, position)
+    return {"corrects_id": corrected, "fixed": fixed}
 
 
 def _reject_everything(

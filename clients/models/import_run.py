@@ -106,7 +106,11 @@ class ImportRun(models.Model):
     uploader = models.CharField(max_length=200, blank=True)
     parent = models.ForeignKey(
         "self", models.SET_NULL, null=True, blank=True, related_name="children",
-        help_text="The run that this one repeats or corrects.",
+        help_text="The run that this one repeats.",
+    )
+    corrects = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, related_name="corrections",
+        help_text="The run whose rejected rows this file brings back, mended.",
     )
 
     # --- how it is to be done
@@ -140,6 +144,13 @@ class ImportRun(models.Model):
     fault = models.TextField(blank=True)
     timings = models.JSONField(default=dict, help_text="Seconds per step.")
 
+    sample = models.JSONField(
+        default=dict, help_text="Of a preview: some of the clients it would insert and update."
+    )
+    fixed = models.IntegerField(
+        null=True, help_text="Rows that the corrected run had rejected and this one brought in."
+    )
+
     # --- when
     created_at = models.DateTimeField(db_default=Now())
     event_at = models.DateTimeField(null=True, help_text="When S3 finished the upload.")
@@ -148,6 +159,17 @@ class ImportRun(models.Model):
     cells_purged_at = models.DateTimeField(
         null=True, editable=False, help_text="When the cells of its rejected rows were erased."
     )
+
+    # --- whether it was taken back
+    rests_on = models.JSONField(
+        default=list, help_text="Runs whose clients this one found just as its file has them."
+    )
+    undo_requested_at = models.DateTimeField(null=True)
+    undo_requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
+    )
+    undone_at = models.DateTimeField(null=True)
+    undo_result = models.JSONField(default=dict, help_text="What the undo did, or why it was refused.")
 
     # --- the mail about it (an outbox: committed with the result, sent afterwards)
     notification = models.CharField(
@@ -279,6 +301,10 @@ class ImportRun(models.Model):
         self._update(
             State.QUEUED, lease_expires_at=None, fault_code=code, fault=message, **_NO_COUNTS
         )
+
+    def undo(self, **fields: Any) -> None:
+        """What this run did has been taken back, in the caller's transaction."""
+        self._update(State.UNDONE, undone_at=Now(), **fields)
 
     def _update(self, state: State, **fields: Any) -> None:
         """One conditional UPDATE, fenced by `attempt`; nothing is written when it no longer holds."""

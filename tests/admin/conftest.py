@@ -14,6 +14,7 @@ from django.db import connection
 from django.test import Client as Browser
 
 from clients.models import ImportRun
+from workers import import_processor, undo
 
 Upload = Callable[..., ImportRun]
 Worker = Callable[[], None]
@@ -73,8 +74,11 @@ def queue(bucket: str) -> str:
 
 
 @pytest.fixture
-def worker(queue: str, db: None) -> Worker:
+def worker(queue: str, db: None, monkeypatch: pytest.MonkeyPatch) -> Worker:
     """Call it, and everything that is queued now is done, as the worker does it."""
+    # The test's transaction lives on the connection; Django's own test client leaves it open, too.
+    for module in (import_processor, undo):
+        monkeypatch.setattr(module, "close_old_connections", lambda: None)
 
     def work() -> None:
         sqs = boto3.client("sqs")

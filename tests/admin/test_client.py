@@ -76,3 +76,22 @@ def test_a_persons_edit_follows_the_imports_rules_and_belongs_to_no_run(
     assert (client.email, client.phone, client.status) == ("b@example.com", "03012345", "Active")
     assert client.changed_by_run is None
     assert client.created_by_run is not None
+
+
+def test_a_clients_page_tells_which_imports_and_people_wrote_it(operator: Browser, upload: Upload) -> None:
+    first = upload(FILE)
+    second = upload(
+        "Name,Email,Company,Phone,Status\nBea,b@example.com,New GmbH,,Active\n",
+        Metadata={"import-on-conflict": "update"},
+    )
+    client = Client.objects.get(email="b@example.com")
+    form = {"name": "Beate", "email": client.email, "company": "New GmbH", "phone": "", "status": "Active"}
+    operator.post(f"{LIST}{client.pk}/change/", form)
+    page = operator.get(f"{LIST}{client.pk}/change/")
+    told = [(event.what, event.run, event.line) for event in page.context["client_history"]]
+    assert told == [
+        ("Changed Name and Phone. by olivia", None, None),
+        ("Updated", second, 2),
+        ("Imported", first, 3),
+    ]
+    assert "Company Zoë GmbH" in page.content.decode()

@@ -3,11 +3,12 @@
 import boto3
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db import connection
 from django.test import Client as Browser
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 
-from clients.models import Client, ImportRun, RejectedRow
+from clients.models import Client, ImportRun
 from clients.models.import_run import State, Trigger
 from tests.admin.conftest import Upload, Worker
 
@@ -108,10 +109,13 @@ def test_a_hundred_thousand_rejected_rows_cost_no_more_queries_than_one(
     operator: Browser, upload: Upload, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     run = upload(HEADER + "Ada,bad,Acme,,Active\n")
-    RejectedRow.objects.bulk_create(
-        [RejectedRow(run=run, line=n, cells=["Ada"], problems=[]) for n in range(3, 100_003)]
-    )
-    with django_assert_max_num_queries(8) as queries:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO rejected_rows (run_id, line, cells, problems)"
+            " SELECT %s, n, '[\"Ada\"]', '[]' FROM generate_series(3, 100002) n",
+            [run.pk],
+        )
+    with django_assert_max_num_queries(12) as queries:
         operator.get(run.get_absolute_url())
     assert not any("COUNT" in query["sql"] for query in queries)
 

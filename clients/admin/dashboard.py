@@ -1,0 +1,181 @@
+"""The front page: the last runs, what needs attention, and two charts of the last two weeks."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from django.db.models import Q, Sum
+from django.db.models.functions import TruncDate
+from django.urls import reverse
+from django.utils import timezone
+
+from clients import dead_letters
+from clients.admin.labels import ProblemKind, badge
+from clients.models import ImportRun
+from clients.models.import_run import Mode, Notification, State
+from clients.reports import headline
+
+_DAYS = 14
+_RUNS = 8
+_PROBLEMS = 8
+_RUNS_WITH_PROBLEMS = 1_000  # at most, newest first, are looked through
+_WAITS_TOO_LONG = timedelta(minutes=5)
+_LIST = "admin:clients_importrun_changelist"
+
+# The chart's space, in the units of its viewBox.
+WIDTH, HEIGHT = 420, 150
+_LEFT, _TOP, _BOTTOM = 44, 10, 20
+_KINDS = ("inserted", "updated", "rejected")
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Something that somebody should look at."""
+
+    text: str
+    url: str = ""
+
+
+def overview() -> dict[str, Any]:
+    """The template's variables; the number of queries doesn't depend on how much there is."""
+    since = timezone.localdate() - timedelta(days=_DAYS - 1)
+    runs = list(ImportRun.objects.defer("header", "problem_counts", "sample")[:_RUNS])
+    return {
+        "runs": [{"run": run, "badge": badge(run), "headline": headline(run)} for run in runs],
+        "attention": attention(),
+        "chart": chart(_rows_per_day(since), since),
+        "problems": _problems(since),
+        "days": _DAYS,
+    }
+
+
+def attention() -> list[Attention]:
+    """What needs somebody's attention, the gravest first."""
+    now = timezone.now()
+    late = now - _WAITS_TOO_LONG
+    runs = ImportRun.objects.filter(created_at__gt=now - timedelta(days=_DAYS))
+    stuck = Q(state=State.QUEUED, created_at__lt=late) | Q(state=State.RUNNING, lease_expires_at__lt=late)
+    failed = runs.filter(state=State.FAILED).exclude(
+        children__state__in=(State.SUCCEEDED, State.PARTIAL, State.UNDONE)
+    )
+    mails = runs.filter(notification=Notification.PENDING, finished_at__lt=late)
+    found = [
+        _counted(failed.count(), "import failed and was not repeated since", f"state__exact={State.FAILED}"),
+        _counted(runs.filter(stuck).count(), "file waits for the worker, or was left by one that died"),
+        _dead_letters(),
+        _counted(mails.count(), "mail could not be sent yet", f"notification__exact={Notification.PENDING}"),
+    ]
+    return [thing for thing in found if thing]
+
+
+def _counted(count: int, what: str, query: str = "") -> Attention | None:
+    if not count:
+        return None
+    noun, rest = what.split(" ", 1)
+    if count > 1:
+        noun += "s"
+        for one, many in ((" was ", " were "), ("waits", "wait")):
+            rest = rest.replace(one, many)
+    return Attention(f"{count:,} {noun} {rest}.", f"{reverse(_LIST)}?{query}" if query else reverse(_LIST))
+
+
+def _dead_letters() -> Attention | None:
+    try:
+        count = dead_letters.count()
+    except (BotoCoreError, ClientError):
+        return Attention("The dead-letter queue can’t be read just now.")
+    if not count:
+        return None
+    what = "delivery was" if count == 1 else "deliveries were"
+    return Attention(
+        f"{count:,} {what} given up after several attempts.", reverse("admin:clients_importrun_dead_letters")
+    )
+
+
+def _rows_per_day(since: date) -> dict[date, dict[str, int]]:
+    days = (
+        ImportRun.objects.filter(created_at__date__gte=since, mode=Mode.IMPORT)
+        .exclude(state=State.UNDONE)
+        .order_by()
+        .values(day=TruncDate("created_at"))
+        .annotate(**{f"{kind}_rows": Sum(kind) for kind in _KINDS})
+    )
+    return {row["day"]: {kind: row[f"{kind}_rows"] for kind in _KINDS} for row in days}
+
+
+def chart(rows: dict[date, dict[str, int]], since: date) -> dict[str, Any]:
+    """Stacked bars as rectangles of an SVG: where, how large, and what they stand for."""
+    days = [since + timedelta(days=number) for number in range(_DAYS)]
+    totals = {day: sum(rows.get(day, {}).values()) for day in days}
+    top = _round_up(max(totals.values()))
+    height = HEIGHT - _TOP - _BOTTOM
+    step = (WIDTH - _LEFT) / _DAYS
+    bars = []
+    for number, day in enumerate(days):
+        x = _LEFT + number * step + step * 0.15
+        bars.append(
+            {
+                "day": day,
+                "x": f"{x:.1f}",
+                "middle": f"{x + step * 0.35:.1f}",
+                "width": f"{step * 0.7:.1f}",
+                "parts": _stacked(rows.get(day, {}), height / top),
+                "total": totals[day],
+                "labelled": number % 2 == 1,
+            }
+        )
+    lines = [
+        {"y": f"{HEIGHT - _BOTTOM - height * share:.1f}", "text": _short(top * share)}
+        for share in (0, 0.5, 1)
+    ]
+    return {
+        "bars": bars,
+        "lines": lines,
+        "width": WIDTH,
+        "height": HEIGHT,
+        "left": _LEFT,
+        "empty": not any(totals.values()),
+    }
+
+
+def _stacked(counts: dict[str, int], scale: float) -> list[dict[str, Any]]:
+    """A day's rectangles from the bottom up; `scale` is in units of the viewBox per row."""
+    parts = []
+    y = float(HEIGHT - _BOTTOM)
+    for kind in _KINDS:
+        size = counts.get(kind, 0) * scale
+        y -= size
+        parts.append({"kind": kind, "y": f"{y:.1f}", "height": f"{size:.1f}", "rows": counts.get(kind, 0)})
+    return parts
+
+
+def _round_up(number: int) -> int:
+    """The next of 2, 4, 10, 20, 40, 100, …: a scale whose half is a round number, too."""
+    power = 1
+    while True:
+        for step in (2, 4, 10):
+            if number <= step * power:
+                return step * power
+        power *= 10
+
+
+def _short(number: float) -> str:
+    for unit, size in (("M", 1_000_000), ("k", 1_000)):
+        if number >= size:
+            return f"{number / size:g} {unit}"
+    return f"{number:g}"
+
+
+def _problems(since: date) -> list[dict[str, Any]]:
+    """The most frequent kinds of problems, with each one's share of the most frequent, in percent."""
+    counts: Counter[str] = Counter()
+    runs = ImportRun.objects.filter(created_at__date__gte=since, rejected__gt=0, mode=Mode.IMPORT)
+    for found in runs.values_list("problem_counts", flat=True)[:_RUNS_WITH_PROBLEMS]:
+        counts.update(found)
+    most = counts.most_common(_PROBLEMS)
+    return [
+        {"label": ProblemKind(key, rows).label, "rows": rows, "share": max(1, rows * 100 // most[0][1])}
+        for key, rows in most
+    ]

@@ -1,0 +1,107 @@
+"""Rejected rows leave as a file, are mended, come back, and the runs know of each other."""
+
+import csv
+import io
+
+import openpyxl
+import pytest
+from django.test import Client as Browser
+from django.urls import reverse
+from pytest_django import Settings
+
+from clients.models import Client, ImportRun
+from clients.models.import_run import State
+from tests.admin.conftest import Upload
+
+FILE = (
+    "E-mail;Name;Company;Phone;Status;Notes\n"
+    "bad;=Ada;Acme;+1234567;Active;first\n"
+    "bob@example.com;Bob;;;Active;second\n"
+    "cyd@example.com;Cyd;Acme;;Active;third\n"
+    "dan@example.com;Dan;Acme;;Active;fourth;fifth\n"
+)
+
+
+def download(browser: Browser, run: ImportRun, kind: str = "csv") -> bytes:
+    answer = browser.get(reverse("admin:clients_importrun_rejected", args=[run.pk, kind]))
+    assert answer.status_code == 200
+    return b"".join(answer.streaming_content)  # type: ignore[attr-defined]
+
+
+def rows_of(content: bytes) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))
+
+
+def as_csv(rows: list[list[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
+
+
+def test_the_file_has_line_problems_and_the_original_columns(operator: Browser, upload: Upload) -> None:
+    run = upload(FILE)
+    content = download(operator, run)
+    rows = rows_of(content)
+    assert content.startswith(b"\xef\xbb\xbf")
+    assert rows[0] == [
+        f"Line of run {run.pk}", "Problems", "E-mail", "Name", "Company", "Phone", "Status", "Notes",
+    ]  # fmt: skip
+    assert rows[1][2:] == ["bad", "'=Ada", "Acme", "'+1234567", "Active", "first"]
+    assert rows[2][1] == "Company is empty. Fill it in."
+    assert rows[3][2:] == ["dan@example.com", "Dan", "Acme", "", "Active", "fourth", "fifth"]
+
+
+def test_a_workbook_is_all_text_and_takes_control_characters(operator: Browser, upload: Upload) -> None:
+    run = upload(FILE.replace("second", "=1+1") + "\x07e;E;Acme;;Active;\n")
+    book = openpyxl.load_workbook(io.BytesIO(download(operator, run, "xlsx")))
+    cells = [cell for row in book.worksheets[0].iter_rows() for cell in row if cell.value is not None]
+    assert {cell.data_type for cell in cells} == {"s"}
+    assert "'=1+1" in [cell.value for cell in cells]
+    assert "�e" in [cell.value for cell in cells]
+
+
+def test_mended_rows_come_back_and_both_runs_say_how_many_were_fixed(
+    operator: Browser, upload: Upload
+) -> None:
+    run = upload(FILE)
+    rows = rows_of(download(operator, run))
+    rows[1][2] = "ada@example.com"
+    rows[3] = rows[3][:-1]
+    new = upload(as_csv([*rows, ["", "", "eve@example.com", "Eve", "Acme", "", "Active", ""]]), "mended.csv")
+    assert (new.state, new.inserted, new.rejected) == (State.PARTIAL, 3, 1)
+    assert (new.corrects, new.fixed) == (run, 2)
+    assert Client.objects.get(email="ada@example.com").phone == "+1234567"
+    assert Client.objects.get(email="ada@example.com").name == "=Ada"
+    assert "2 of 3 fixed" in operator.get(run.get_absolute_url()).content.decode()
+    assert "2 of 3 fixed" in operator.get(new.get_absolute_url()).content.decode()
+    again = rows_of(download(operator, new))
+    assert again[0][:3] == [f"Line of run {new.pk}", "Problems", "E-mail"]
+
+
+def test_without_its_column_of_lines_the_file_is_known_by_its_name(operator: Browser, upload: Upload) -> None:
+    run = upload(FILE)
+    text = "Name,Email,Company,Phone,Status\nBob,bob@example.com,Acme,,Active\n"
+    new = upload(text, f"clients-rejected-rows-of-run-{run.pk} (1).csv")
+    assert (new.corrects, new.fixed) == (run, None)
+
+
+def test_a_file_that_names_no_run_with_rejected_rows_corrects_none(upload: Upload) -> None:
+    new = upload("Line of run 999,Name,Email,Company,Status\n2,Bob,bob@example.com,Acme,Active\n")
+    assert (new.state, new.corrects) == (State.SUCCEEDED, None)
+
+
+def test_a_large_file_goes_by_way_of_s3(operator: Browser, upload: Upload, settings: Settings) -> None:
+    run = upload(FILE)
+    settings.DOWNLOAD_MAX_BYTES = 100
+    answer = operator.get(reverse("admin:clients_importrun_rejected", args=[run.pk, "csv"]))
+    assert answer.status_code == 302
+    assert settings.DOWNLOAD_PREFIX in answer["Location"]
+    assert not settings.DOWNLOAD_PREFIX.startswith(settings.IMPORT_PREFIX)
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_who_may_not_see_cells_may_not_download_them(kind: str, viewer: Browser, upload: Upload) -> None:
+    run = upload(FILE)
+    url = reverse("admin:clients_importrun_rejected", args=[run.pk, kind])
+    assert viewer.get(url).status_code == 403
+    assert url not in viewer.get(run.get_absolute_url()).content.decode()
