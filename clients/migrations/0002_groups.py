@@ -43,32 +43,4 @@ class Migration(migrations.Migration):
         ("contenttypes", "0002_remove_content_type_name"),
     ]
 
-    operations = [
-        migrations.AlterModelOptions(
-            name="client",
-            options={"ordering": ["-id"], "permissions": [("export_client", "Can export clients")]},
-        ),
-        migrations.AlterModelOptions(
-            name="clientchange",
-            options={"default_permissions": (), "ordering": ["-id"], "verbose_name": "client change"},
-        ),
-        migrations.AlterModelOptions(
-            name="importrun",
-            options={
-                "default_permissions": ("view",),
-                "get_latest_by": "id",
-                "ordering": ["-id"],
-                "permissions": [
-                    ("upload_importrun", "Can upload files of clients"),
-                    ("rerun_importrun", "Can re-run imports, and import what was previewed"),
-                    ("undo_importrun", "Can undo imports"),
-                    ("redrive_importrun", "Can deliver failed events again"),
-                ],
-            },
-        ),
-        migrations.AlterModelOptions(
-            name="rejectedrow",
-            options={"default_permissions": ("view",), "ordering": ["run", "line"]},
-        ),
-        migrations.RunPython(create_groups, delete_groups),
-    ]
+    operations = [migrations.RunPython(create_groups, delete_groups)]
