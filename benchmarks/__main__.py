@@ -18,7 +18,7 @@ from pathlib import Path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clientimport.settings")
 
-from benchmarks import data, peers, server, small  # noqa: E402
+from benchmarks import data, peers, server, small
 
 RESULTS = Path(__file__).with_name("results.json")
 BAD_EVERY = 100  # 1 % rejected

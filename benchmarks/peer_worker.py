@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 import workers  # noqa: F401 - sets Django up
+
 import tablib  # isort: skip
 from import_export import resources
 
@@ -14,7 +15,7 @@ from clients.models import Client
 _FIELDS = ["name", "email", "company", "phone", "status"]
 
 
-class ClientResource(resources.ModelResource):  # type: ignore[misc]
+class ClientResource(resources.ModelResource):  # type: ignore[type-arg]
     class Meta:
         model = Client
         fields = _FIELDS
@@ -27,7 +28,7 @@ class BulkClientResource(ClientResource):
         batch_size = 1_000
 
 
-def import_export(path: Path, resource: resources.ModelResource) -> None:
+def import_export(path: Path, resource: "resources.ModelResource[Client]") -> None:
     dataset = tablib.Dataset().load(path.read_text(), format="csv")
     dataset.headers = _FIELDS
     resource.import_data(dataset, raise_errors=True)
@@ -40,7 +41,10 @@ def bulk_create(path: Path) -> None:
         while batch := list(islice(rows, 1_000)):
             clients = [Client(**dict(zip(_FIELDS, row, strict=True))) for row in batch]
             Client.objects.bulk_create(
-                clients, update_conflicts=True, unique_fields=["email"], update_fields=["name", "company", "phone", "status"]
+                clients,
+                update_conflicts=True,
+                unique_fields=["email"],
+                update_fields=["name", "company", "phone", "status"],
             )
 
 

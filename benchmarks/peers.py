@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import data, server
+from local import postgres
 
 ROWS = 20_000  # few, because the slowest takes minutes for a million
 
@@ -55,7 +56,7 @@ def _child(kind: str) -> Callable[[Path], bool]:
 
 
 def _url() -> str:
-    return f"postgresql:///{server.WORK}?host={server.postgres.start()}&user=postgres"
+    return f"postgresql:///{server.WORK}?host={postgres.start()}&user=postgres"
 
 
 def _csvsql(path: Path) -> bool:
@@ -75,7 +76,7 @@ def _pgloader(path: Path) -> bool:
     script = io.StringIO()
     columns = "(name, email, company, phone, status)"
     script.write(f"LOAD CSV FROM '{path}' {columns}\n")
-    script.write(f"INTO postgresql://postgres@unix:{server.postgres.start()}:5432/{server.WORK}\n")
+    script.write(f"INTO postgresql://postgres@unix:{postgres.start()}:5432/{server.WORK}\n")
     script.write(f"TARGET TABLE clients {columns} WITH skip header = 1, fields terminated by ',';\n")
     file = path.with_name("peers.load")
     file.write_text(script.getvalue())

@@ -20,7 +20,8 @@ def measure(folder: Path, pairs: int) -> list[float]:
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert worker.stdin and worker.stdout
+    assert worker.stdin
+    assert worker.stdout
     ratios = []
     try:
         for pair in range(pairs + 3):

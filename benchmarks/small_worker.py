@@ -1,7 +1,6 @@
 """A warm worker with an S3 of its own: imports each file named on standard input as an S3 event does, and
 prints the seconds from the event to the commit."""
 
-import json
 import os
 import sys
 import time
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import workers  # noqa: F401 - sets Django up
+
 import boto3  # isort: skip
 from django.conf import settings
 
@@ -55,9 +55,7 @@ def main() -> None:
 def _upload(path: Path, number: int) -> dict[str, Any]:
     """Put a file into S3; the event that S3 sends of it."""
     key = f"{settings.IMPORT_PREFIX}{number}.csv"
-    put = boto3.client("s3").put_object(
-        Bucket=settings.IMPORT_BUCKET, Key=key, Body=path.read_bytes()
-    )
+    put = boto3.client("s3").put_object(Bucket=settings.IMPORT_BUCKET, Key=key, Body=path.read_bytes())
     created = {
         "key": key,
         "size": path.stat().st_size,

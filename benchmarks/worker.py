@@ -1,6 +1,6 @@
 """One import in a fresh process, as a Lambda worker would do it; prints what it took as JSON.
 
-    python -m benchmarks.worker FILE POLICY
+python -m benchmarks.worker FILE POLICY
 """
 
 import json

@@ -38,7 +38,7 @@ LOCAL_ADMIN_PORT = env_int("LOCAL_ADMIN_PORT", 8000, minimum=1)
 if LOCAL:
     # Nothing of the local platform may ever reach a real AWS account.
     os.environ.setdefault("AWS_ENDPOINT_URL", f"http://127.0.0.1:{LOCAL_AWS_PORT}")
-    os.environ["AWS_ACCESS_KEY_ID"] = os.environ["AWS_SECRET_ACCESS_KEY"] = "local"
+    os.environ.update(AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local")
     os.environ.pop("AWS_PROFILE", None)
     os.environ.pop("AWS_SESSION_TOKEN", None)
 AWS_REGION = env_str("AWS_REGION", env_str("AWS_DEFAULT_REGION", "us-east-1"))
@@ -46,12 +46,8 @@ os.environ.setdefault("AWS_DEFAULT_REGION", AWS_REGION)
 
 # --- Django -------------------------------------------------------------------------------------
 DEBUG = env_bool("DJANGO_DEBUG", False)
-SECRET_KEY = (
-    local_secret_key(LOCAL_DIR) if LOCAL else resolve_secret(env_required("DJANGO_SECRET_KEY"))
-)
-ALLOWED_HOSTS = list(
-    env_list("ALLOWED_HOSTS", ("127.0.0.1", "localhost") if LOCAL else (".amazonaws.com",))
-)
+SECRET_KEY = local_secret_key(LOCAL_DIR) if LOCAL else resolve_secret(env_required("DJANGO_SECRET_KEY"))
+ALLOWED_HOSTS = list(env_list("ALLOWED_HOSTS", ("127.0.0.1", "localhost") if LOCAL else (".amazonaws.com",)))
 ADMIN_URL = env_str("ADMIN_URL", f"http://127.0.0.1:{LOCAL_ADMIN_PORT}/admin/")
 CODE_VERSION = env_str("CODE_VERSION", env_str("AWS_LAMBDA_FUNCTION_VERSION", "local"))
 

@@ -32,7 +32,7 @@ _UNDO_TAKES_AT_MOST = timedelta(minutes=15)
 _AT_WORK = (State.QUEUED, State.RUNNING)
 
 
-class Refused(Exception):  # noqa: N818 - what it is, not that it is an error
+class Refused(Exception):
     """What was asked for can't be done; the text says why, and what to do instead."""
 
 

@@ -35,9 +35,13 @@ def due() -> QuerySet[ImportRun]:
 def send(run: ImportRun) -> bool:
     """Send the run's mail if it is due; True when it went out."""
     try:
-        claimed = due().filter(pk=run.pk).update(
-            notification_claimed_until=Now() + _SENDING_TAKES_AT_MOST,
-            notification_attempts=F("notification_attempts") + 1,
+        claimed = (
+            due()
+            .filter(pk=run.pk)
+            .update(
+                notification_claimed_until=Now() + _SENDING_TAKES_AT_MOST,
+                notification_attempts=F("notification_attempts") + 1,
+            )
         )
         if not claimed:
             return False
@@ -67,17 +71,17 @@ def _pause_after(attempts: int) -> timedelta:
 
 def _update(run: ImportRun, **fields: object) -> None:
     """Note how sending went, unless the run was begun anew meanwhile: that one has a mail of its own."""
-    ImportRun.objects.filter(
-        pk=run.pk, attempt=run.attempt, notification=Notification.PENDING
-    ).update(**fields)
+    ImportRun.objects.filter(pk=run.pk, attempt=run.attempt, notification=Notification.PENDING).update(
+        **fields
+    )
 
 
 def message(run: ImportRun) -> EmailMultiAlternatives:
     """The mail about a finished run, in plain text and HTML."""
     rows = run.rejected_rows.values_list("line", "problems")[:_PROBLEMS_SHOWN]
-    problems = [
-        {"line": line, "message": problem["message"]} for line, found in rows for problem in found
-    ][:_PROBLEMS_SHOWN]
+    problems = [{"line": line, "message": problem["message"]} for line, found in rows for problem in found][
+        :_PROBLEMS_SHOWN
+    ]
     context = {
         "run": run,
         "headline": headline(run),

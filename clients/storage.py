@@ -110,9 +110,7 @@ def _fault(error: ClientError) -> FileFault | None:
                 "that one is imported in a run of its own.",
             )
         case "InvalidObjectState":
-            return FileFault(
-                "object-archived", "The file was moved to an archive. Upload it again."
-            )
+            return FileFault("object-archived", "The file was moved to an archive. Upload it again.")
     return None
 
 
@@ -142,8 +140,12 @@ def list_versions() -> Iterator[list[StoredVersion]]:
     next one is asked for by the last object of the one before, which the caller may be about to delete.
     """
     before: list[StoredVersion] = []
-    for page in client().get_paginator("list_object_versions").paginate(
-        Bucket=settings.IMPORT_BUCKET, Prefix=settings.IMPORT_PREFIX, PaginationConfig={"PageSize": _PAGE}
+    for page in (
+        client()
+        .get_paginator("list_object_versions")
+        .paginate(
+            Bucket=settings.IMPORT_BUCKET, Prefix=settings.IMPORT_PREFIX, PaginationConfig={"PageSize": _PAGE}
+        )
     ):
         if before:
             yield before

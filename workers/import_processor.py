@@ -35,7 +35,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def run_queued(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Execute the run that the admin queued: `{"command": "workers.import_processor.run_queued", "run": 1}`."""
+    """Execute a queued run: `{"command": "workers.import_processor.run_queued", "run": 1}`."""
     close_old_connections()
     run_id = event.get("run")
     if not isinstance(run_id, int):
@@ -76,4 +76,3 @@ def _run_all(jobs: list[Callable[[], ImportRun]]) -> dict[str, Any]:
     if failures:
         raise ImportFailed("; ".join(failures))
     return {"runs": runs}
-

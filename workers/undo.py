@@ -33,7 +33,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             undo_requested_at=None, undo_result={"refused": str(refusal)}
         )
         return {"run": run_id, "refused": str(refusal)}
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, Lambda is to deliver the event again
         logger.error("undo failed", extra={"run": run_id, "error": describe(error)})
         raise ImportFailed(f"undo of run {run_id}: {describe(error)}") from None
     return {"run": run.pk, "state": str(run.state)}

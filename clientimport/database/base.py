@@ -16,9 +16,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Connect; after a failed login ask for the secret once more, in case it was rotated."""
         reference = conn_params.get("password", "")
         try:
-            return super().get_new_connection(
-                {**conn_params, "password": resolve_secret(reference)}
-            )
+            return super().get_new_connection({**conn_params, "password": resolve_secret(reference)})
         except psycopg2.OperationalError as error:
             if not reference.startswith("arn:") or _LOGIN_FAILED not in str(error):
                 raise

@@ -23,8 +23,8 @@ class ClientAdmin(ExportMixin, admin.ModelAdmin):  # type: ignore[misc,type-arg]
 
     change_form_template = "clients/client_form.html"
 
-    resource_classes = [ClientResource]  # noqa: RUF012
-    formats = [CSV, XLSX]  # noqa: RUF012
+    resource_classes = [ClientResource]
+    formats = [CSV, XLSX]
     export_form_class = ExportForm
     export_template_name = "clients/export.html"
     to_encoding = "utf-8-sig"  # with the mark by which Excel knows UTF-8

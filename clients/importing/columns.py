@@ -53,9 +53,7 @@ def normalise_title(title: str) -> str:
 
 
 _BY_TITLE = {
-    normalise_title(title): column
-    for column in COLUMNS
-    for title in (column.title, *column.aliases)
+    normalise_title(title): column for column in COLUMNS for title in (column.title, *column.aliases)
 }
 
 

@@ -130,9 +130,9 @@ class Staging:
 
     def __exit__(self, *error: object) -> None:
         # After a lost connection there is nothing to drop, and nobody to ask.
-        if connection.connection is not None and not connection.connection.closed:
-            if not connection.needs_rollback and not connection.in_atomic_block:
-                self._execute(_DROP)
+        usable = connection.connection is not None and not connection.connection.closed
+        if usable and not connection.in_atomic_block:
+            self._execute(_DROP)
 
     def copy_valid(self, blocks: Iterable[bytes]) -> None:
         """Stream COPY text into the staging table; an error of `blocks` is raised as it is."""
@@ -224,7 +224,9 @@ class Staging:
     @property
     def _cells(self) -> str:
         """SQL for a staged row's cells in the file's order: as they came, or the canonical ones."""
-        fields = {position: column.field for column, position in zip(COLUMNS, self.layout.positions, strict=True)}
+        fields = {
+            position: column.field for column, position in zip(COLUMNS, self.layout.positions, strict=True)
+        }
         built = ", ".join(f"s.{fields[n]}" if n in fields else "''" for n in range(self.layout.width))
         return f"COALESCE(s.cells, jsonb_build_array({built}))"
 
@@ -269,12 +271,17 @@ class _CopySource:
             return b""
 
 
-_DUPLICATE = "The email stands in this file before, on line %s. The first row counts; remove this one or mend its email."
+_DUPLICATE = (
+    "The email stands in this file before, on line %s. "
+    "The first row counts; remove this one or mend its email."
+)
 _CONFLICT = (
     "A client with this email exists with other data and was left as it is. "
     "Upload the row with the option to update existing clients, or remove it."
 )
-_CALLED_OFF = "Nothing is wrong with this row. The import was called off because too many other rows were rejected."
+_CALLED_OFF = (
+    "Nothing is wrong with this row. The import was called off because too many other rows were rejected."
+)
 
 
 def _problem(code: str, message: str, *arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""Bytes → (line, cells): decompression, encoding, delimiter, header, limits. Streams; knows no database.
+"""Bytes → rows of cells: encoding, delimiter, header, records, limits. Streams; knows no database.
 
 Each step is a generator over the one before, so memory stays at a few blocks whatever the file's size.
 Line numbers are those an editor shows: a row stands on the line where it begins.
@@ -10,44 +10,32 @@ no record is open.
 
 import codecs
 import csv
-import hashlib
-import io
 import re
-import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
 from clients.importing.columns import COLUMNS, DEFAULT_LAYOUT, TITLES, Layout, column_of, layout_of
 from clients.importing.problems import FileFault, MalformedRow
+from clients.importing.stored import ByteStream, Limits, StoredFile
+from clients.importing.syntax import (
+    LINE_BREAK,
+    first_record,
+    is_blank,
+    is_unclosed,
+    line_of_cell_around,
+    lines_of,
+    parse_record,
+    unclosed_quote,
+)
 
-_BLOCK = 256 * 1024  # bytes read, and at most decompressed, in one step
 _DELIMITERS = (",", ";", "\t", "|")
-_LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 # The row limit below is ours, with a message; csv's own limit would come first and says less.
 csv.field_size_limit(2**31 - 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a file may ask of us at most; past one of them it is a file fault."""
-
-    bytes: int = 1024**3
-    decompressed_bytes: int = 4 * 1024**3
-    rows: int = 20_000_000
-    cells_per_row: int = 1_000
-    row_characters: int = 1_000_000
-
-
-class ByteStream(Protocol):
-    """What we need of a file: `read(n)` gives at most n bytes, none at the end."""
-
-    def read(self, size: int, /) -> bytes: ...
 
 
 class Batch(NamedTuple):
@@ -66,32 +54,34 @@ class CsvReader:
 
     def __init__(self, stream: ByteStream, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
-        self.bytes_read = 0  # as stored, before decompression
         self.rows = 0
+        self._file = StoredFile(stream, self.limits)
         self._notices: list[str] = []
-        self._not_utf8: list[int] = []  # [number of such lines, line of the first]
-        self._digest = hashlib.sha256()
+        self._not_utf8 = (0, 0)  # number of such lines, line of the first
         self._decoded_lines = 0  # in the blocks taken up so far
         self._line = 0  # last line of the last complete record
         self._window: list[str] = []  # the lines of the blocks in which a record is open
         self._window_first = 1  # line number of _window[0]
-        self._open_size = 0  # bytes in the window's blocks
-        self._blocks = self._text_blocks(
-            _decoded(_known_as_text(self._decompressed(self._stored(stream))))
-        )
+        self._open_size = 0  # characters in the blocks that the last batch came from
+        self._blocks = self._text_blocks()
         self._delimiter, self.layout, self._headed = self._look_at_first_line()
 
     @property
+    def bytes_read(self) -> int:
+        """Stored bytes read so far, before decompression."""
+        return self._file.bytes_read
+
+    @property
     def sha256(self) -> str:
-        """Hex digest of the stored bytes read so far; of the whole file once iteration has ended."""
-        return self._digest.hexdigest()
+        """Hex digest of the stored file, complete once iteration has ended."""
+        return self._file.sha256
 
     @property
     def notices(self) -> list[str]:
         """Sentences about how the file was read."""
-        if not self._not_utf8:
-            return self._notices
         count, first = self._not_utf8
+        if not count:
+            return self._notices
         lines = f"Line {first} is" if count == 1 else f"{count:,} lines, the first of them line {first}, are"
         return [
             *self._notices,
@@ -110,42 +100,12 @@ class CsvReader:
                 self._check_limits(batch)
                 yield batch
 
-    # --- bytes ----------------------------------------------------------------------------------
+    # --- text -------------------------------------------------------------------------------------
 
-    def _stored(self, stream: ByteStream) -> Iterator[bytes]:
-        while block := stream.read(_BLOCK):
-            self.bytes_read += len(block)
-            self._digest.update(block)
-            if self.bytes_read > self.limits.bytes:
-                raise too_large(self.limits.bytes)
-            yield block
-
-    def _decompressed(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
-        """The blocks of a gzip file unpacked (told by its first two bytes), others as they are."""
-        head = next(blocks, b"")
-        while len(head) < 2 and (more := next(blocks, b"")):
-            head += more
-        blocks = chain([head], blocks)
-        if not head.startswith(b"\x1f\x8b"):
-            yield from blocks
-            return
-        total = 0
-        for block in _gunzip(blocks):
-            total += len(block)
-            if total > self.limits.decompressed_bytes:
-                raise FileFault(
-                    "too-large-unpacked",
-                    f"Unpacked, the file is larger than {_size(self.limits.decompressed_bytes)}. "
-                    "Split it and upload the parts.",
-                )
-            yield block
-
-    # --- text -----------------------------------------------------------------------------------
-
-    def _text_blocks(self, blocks: Iterator[bytes]) -> Iterator[str]:
+    def _text_blocks(self) -> Iterator[str]:
         """The file as text, in blocks of whole lines."""
         rest = b""
-        for block in blocks:
+        for block in self._file:
             data = rest + block
             # A carriage return at the very end may be half of a line break: it waits for the next block.
             cut = max(data.rfind(b"\n"), data.rfind(b"\r", 0, len(data) - 1)) + 1
@@ -170,8 +130,8 @@ class CsvReader:
         try:
             return line.decode()
         except UnicodeDecodeError:
-            count, first = self._not_utf8 or (0, number)
-            self._not_utf8 = [count + 1, first]
+            count, first = self._not_utf8
+            self._not_utf8 = (count + 1, first or number)
             return _windows_1252(line)
 
     # --- records --------------------------------------------------------------------------------
@@ -182,19 +142,17 @@ class CsvReader:
         for text in self._blocks:
             if not text.isspace():
                 break
-            self._decoded_lines += len(_lines_of(text))
+            self._decoded_lines += len(lines_of(text))
         self._line = self._decoded_lines
         if separator := re.match(r"sep=([,;\t|])(?:\r\n|\r|\n)", text):  # Excel's own convention
             text = text[separator.end() :]
             self._line = self._decoded_lines = self._decoded_lines + 1
         if not text or text.isspace():
-            raise FileFault(
-                "empty", "The file is empty. Export it again and check it before you upload it."
-            )
+            raise FileFault("empty", "The file is empty. Export it again and check it before you upload it.")
         self._blocks = chain([text], self._blocks)
         delimiters = separator[1] if separator else _DELIMITERS
-        lines = _lines_of(text)
-        firsts = {delimiter: _first_record(lines, delimiter) for delimiter in delimiters}
+        lines = lines_of(text)
+        firsts = {delimiter: first_record(lines, delimiter) for delimiter in delimiters}
         known = {d: sum(column_of(cell) is not None for cell in cells) for d, cells in firsts.items()}
         best = max(delimiters, key=lambda delimiter: (known[delimiter], len(firsts[delimiter])))
         if known[best] < 2:
@@ -235,7 +193,7 @@ class CsvReader:
         self._open_size = len(text)
         if min(map(len, rows)) > 1:
             return Batch(range(first, first + len(rows)), rows)
-        numbered = [(n, cells) for n, cells in enumerate(rows, first) if not _is_blank(cells)]
+        numbered = [(n, cells) for n, cells in enumerate(rows, first) if not is_blank(cells)]
         return Batch([n for n, _ in numbered], [cells for _, cells in numbered])
 
     def _parse(self, text: str) -> Batch:
@@ -260,7 +218,7 @@ class CsvReader:
                 record = self._window[line - self._window_first : end - self._window_first + 1]
                 cells = self._reread("".join(record), line, len(record))
             self._line = before + parser.line_num
-            if _is_blank(cells):
+            if is_blank(cells):
                 continue
             if self._line != line:
                 self._refuse_swallowed_rows(line, cells)
@@ -272,7 +230,7 @@ class CsvReader:
         self._window, self._window_first = [], self._line + 1
         self._open_size = 0
         while True:
-            lines = _lines_of(text)
+            lines = lines_of(text)
             self._window += lines
             self._decoded_lines += len(lines)
             self._open_size += len(text)
@@ -289,12 +247,12 @@ class CsvReader:
 
     def _reread(self, record: str, line: int, lines: int) -> list[str]:
         """A record that csv's strict mode refused: mended where only spaces are in the way."""
-        cells, position = _parse_record(record, self._delimiter)
+        cells, position = parse_record(record, self._delimiter)
         if position is None:
             return cells
-        if lines > 1 or _is_unclosed(record, position):
-            opened = line + len(_LINE_BREAK.findall(record, 0, position))
-            raise _unclosed_quote(opened)
+        if lines > 1 or is_unclosed(record, position):
+            opened = line + len(LINE_BREAK.findall(record, 0, position))
+            raise unclosed_quote(opened)
         return MalformedRow([record.rstrip("\r\n")])
 
     def _refuse_swallowed_rows(self, line: int, cells: list[str]) -> None:
@@ -308,12 +266,12 @@ class CsvReader:
             return
         position = self.layout.email_position
         rows = []
-        for number, text in enumerate(_LINE_BREAK.split(self._delimiter.join(cells)), start=line):
+        for number, text in enumerate(LINE_BREAK.split(self._delimiter.join(cells)), start=line):
             parts = text.split(self._delimiter)
             if len(parts) >= width and "@" in parts[position]:
                 rows.append(number)
         if len(rows) > 1:
-            raise _unclosed_quote(_line_of_cell_around(rows[1], line, cells))
+            raise unclosed_quote(line_of_cell_around(rows[1], line, cells))
 
     def _check_limits(self, batch: Batch) -> None:
         """Raises FileFault at the first row that is over a limit; cheap where none can be."""
@@ -352,112 +310,15 @@ class CsvReader:
         )
 
 
-def too_large(limit: int) -> FileFault:
-    """The fault of a file whose stored size is past the limit, in bytes."""
-    return FileFault(
-        "too-large",
-        f"The file is larger than {_size(limit)}. Split it and upload the parts.",
-    )
-
-
-def _size(count: int) -> str:
-    for unit, factor in (("GB", 1024**3), ("MB", 1024**2), ("kB", 1024)):
-        if count >= factor:
-            return f"{count / factor:.4g} {unit}"
-    return f"{count} bytes"
-
-
-def _gunzip(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """Unpack gzip members one after the other, never more than a block at a time."""
-    unpacker = zlib.decompressobj(wbits=31)
+def _is_client(cells: list[str]) -> bool:
+    """Whether a first line is a client rather than a header: five cells, the second an email address."""
+    if len(cells) != len(COLUMNS):
+        return False
     try:
-        for block in blocks:
-            data = block
-            while data:
-                if unpacker.eof:
-                    data = data.lstrip(b"\0")  # padding between members is allowed
-                    if not data:
-                        break
-                    unpacker = zlib.decompressobj(wbits=31)
-                yield unpacker.decompress(data, _BLOCK)
-                data = unpacker.unconsumed_tail or unpacker.unused_data
-            while not unpacker.eof and (more := unpacker.decompress(b"", _BLOCK)):
-                yield more
-    except zlib.error:
-        raise FileFault(
-            "gzip-damaged", "The compressed file is damaged. Compress it again and upload it once more."
-        ) from None
-    if not unpacker.eof:
-        raise FileFault(
-            "gzip-truncated",
-            "The compressed file ends too early: part of it is missing. Upload it once more.",
-        )
-
-
-_SPREADSHEET = (
-    "Open it in your spreadsheet program, save it as “CSV UTF-8”, and upload that file."
-)
-_EXPORT = "Export the clients as a CSV file and upload that."
-_KINDS = (
-    (b"PK\x03\x04", "an Excel workbook or another zip archive", _SPREADSHEET),
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook (.xls)", _SPREADSHEET),
-    (b"%PDF", "a PDF document", _EXPORT),
-    (b"\x89PNG", "a PNG image", _EXPORT),
-    (b"\xff\xd8\xff", "a JPEG image", _EXPORT),
-    (b"GIF8", "a GIF image", _EXPORT),
-    (b"{\\rtf", "an RTF document", _EXPORT),
-    (b"PAR1", "a Parquet file", _EXPORT),
-    (b"SQLite format 3", "an SQLite database", _EXPORT),
-    (b"\x1f\x8b", "a compressed file inside a compressed file", "Compress it only once."),
-    (b"BZh", "a bzip2 archive", "Compress it with gzip, or not at all."),
-    (b"7z\xbc\xaf", "a 7-Zip archive", "Compress it with gzip, or not at all."),
-    (b"\xff\xfe\x00\x00", "UTF-32 text", _SPREADSHEET),
-    (b"\x00\x00\xfe\xff", "UTF-32 text", _SPREADSHEET),
-)
-
-
-def _known_as_text(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same blocks; raises FileFault when the first bytes are those of another kind of file."""
-    head = b""
-    for block in blocks:
-        head += block
-        if len(head) >= 64:
-            break
-    for magic, kind, advice in _KINDS:
-        if head.startswith(magic):
-            raise FileFault("not-csv", f"The file is {kind}, not a CSV file. {advice}")
-    if re.match(rb"\s*<(!doctype|html|\?xml)", head, re.IGNORECASE):
-        raise FileFault("not-csv", f"The file is a web page or XML, not a CSV file. {_EXPORT}")
-    if not head.startswith((b"\xff\xfe", b"\xfe\xff")) and head[:64].count(0) > len(head[:64]) // 4:
-        raise FileFault(
-            "not-text", f"The file is not text that can be read as CSV. {_SPREADSHEET}"
-        )
-    return chain([head], blocks)
-
-
-def _decoded(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same text as UTF-8 without a byte order mark; UTF-16 is told by its mark."""
-    head = next(blocks, b"")
-    blocks = chain([head], blocks)
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        yield from _from_utf16(blocks)
-    else:
-        yield next(blocks).removeprefix(b"\xef\xbb\xbf")
-        yield from blocks
-
-
-def _from_utf16(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    decoder = codecs.getincrementaldecoder("utf-16")()
-    try:
-        for block in blocks:
-            yield decoder.decode(block).encode()
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        raise FileFault(
-            "utf-16-damaged",
-            "The file begins as UTF-16 text but is damaged or cut short. "
-            "Save it again as “CSV UTF-8” and upload that file.",
-        ) from None
+        validate_email(cells[1].strip())
+    except ValidationError:
+        return False
+    return True
 
 
 def _windows_1252(data: bytes) -> str:
@@ -471,68 +332,3 @@ def _unassigned_as_control(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error("client-import-c1", _unassigned_as_control)
-
-
-def _is_blank(cells: list[str]) -> bool:
-    return len(cells) < 2 and not "".join(cells).strip()
-
-
-def _lines_of(text: str) -> list[str]:
-    """Lines with their breaks; unlike str.splitlines() only at those that editors count."""
-    return list(io.StringIO(text, newline=""))
-
-
-def _first_record(lines: list[str], delimiter: str) -> list[str]:
-    records = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
-    return next((cells for cells in records if "".join(cells).strip()), [])
-
-
-def _is_client(cells: list[str]) -> bool:
-    """Whether a first line is a client rather than a header: five cells, the second an email address."""
-    if len(cells) != len(COLUMNS):
-        return False
-    try:
-        validate_email(cells[1].strip())
-    except ValidationError:
-        return False
-    return True
-
-
-def _parse_record(record: str, delimiter: str) -> tuple[list[str], int | None]:
-    """One record's cells, allowing spaces after a closing quote; or where the cell begins that can't be read."""
-    delimiter = re.escape(delimiter)
-    cell = re.compile(
-        rf' *+(?:"((?:[^"]++|"")*+)" *+|((?!")[^{delimiter}\r\n]*+))({delimiter}|\r\n|\r|\n|\Z)'
-    )
-    cells: list[str] = []
-    position = 0
-    while found := cell.match(record, position):
-        quoted, plain, end = found.groups()
-        cells.append(plain if quoted is None else quoted.replace('""', '"'))
-        if end in ("", "\r\n", "\r", "\n"):
-            return cells, None
-        position = found.end()
-    return cells, position
-
-
-def _line_of_cell_around(number: int, line: int, cells: list[str]) -> int:
-    """The line on which the cell begins that goes on over line `number`, in a record from `line` on."""
-    for cell in cells:
-        end = line + len(_LINE_BREAK.findall(cell))
-        if end >= number:
-            return line
-        line = end
-    return line
-
-
-def _is_unclosed(record: str, position: int) -> bool:
-    """Whether the quote that opens a cell at `position` has no partner in the record."""
-    return not re.match(r' *+"(?:[^"]++|"")*+"', record[position:])
-
-
-def _unclosed_quote(line: int) -> FileFault:
-    return FileFault(
-        "quote-not-closed",
-        f"A double quote opens on line {line} and is not closed where its cell ends, so the lines after it "
-        "can't be told apart. Remove it, or write it twice inside a quoted cell, and upload the file again.",
-    )

@@ -13,9 +13,7 @@ from clients.importing.columns import BY_FIELD, COLUMNS, ClientRow, Column, Layo
 from clients.importing.problems import MalformedRow, Problem
 
 # C0 and C1 controls that are no white space, and the bidirectional embeddings, overrides and isolates.
-_FORBIDDEN = re.compile(
-    r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069]"
-)
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069]")
 _PHONE_SEPARATORS = str.maketrans("", "", " ().-")
 _PHONE = re.compile(r"\+?[0-9]+")
 _PHONE_MIN = 5
@@ -28,6 +26,7 @@ _TEXT = rf"(?!['=+@-]){_WORD}(?: {_WORD})*+"
 _ATOM = r"[-!#$%&*+/=?^_`{}|~0-9a-z]++"
 _EMAIL = rf"(?![=+-]){_ATOM}(?:\.{_ATOM})*+@(?:[a-z0-9](?:[a-z0-9-]{{0,61}}[a-z0-9])?\.)+[a-z]{{2,63}}"
 _CANONICAL_PHONE = r"(?:\+[0-9]{4,14}|[0-9]{5,15})?"
+
 
 class Rules:
     """The rules for one list of statuses. What is asked a million times is made ready once."""
@@ -43,7 +42,9 @@ class Rules:
         #: Matches a row in canonical form, its cells joined by tabs and none longer than allowed.
         self.fast_lane = re.compile("\t".join(forms)).fullmatch
         # The same cells one by one: a group is None where its cell isn't in canonical form.
-        self._canonical_cells = re.compile("\t".join(rf"(?:({form})(?=\t|\Z)|[^\t]*+)" for form in forms)).fullmatch
+        self._canonical_cells = re.compile(
+            "\t".join(rf"(?:({form})(?=\t|\Z)|[^\t]*+)" for form in forms)
+        ).fullmatch
 
     def clean_cell(self, column: Column, cell: str) -> tuple[str, Problem | None]:
         """One cell in canonical form and what is wrong with it, if anything."""
@@ -94,8 +95,7 @@ _CONTROL_CHARACTER = {
     for column in COLUMNS
 }
 _MISSING = {
-    column: Problem(column.title, "missing", f"{column.title} is empty. Fill it in.")
-    for column in COLUMNS
+    column: Problem(column.title, "missing", f"{column.title} is empty. Fill it in.") for column in COLUMNS
 }
 
 

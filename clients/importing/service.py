@@ -29,8 +29,9 @@ from clients.importing.problems import (
     LeaseHeld,
     OutOfTime,
 )
-from clients.importing.reader import CsvReader, Limits, too_large
+from clients.importing.reader import CsvReader
 from clients.importing.retry import describe, is_transient, retrying, sqlstate
+from clients.importing.stored import Limits, too_large
 from clients.importing.uploads import is_out_of_date, run_of
 from clients.importing.validation import ValidatedRows
 from clients.models.import_run import (
@@ -114,7 +115,11 @@ def import_queued(run_id: int, invocation: Invocation) -> ImportRun:
 
 
 def import_file(
-    path: Path, *, conflict_policy: str, mode: str, invocation: Invocation,
+    path: Path,
+    *,
+    conflict_policy: str,
+    mode: str,
+    invocation: Invocation,
     progress: Callable[[ImportRun], None] | None = None,
 ) -> ImportRun:
     """Import a local file by the same road as an upload."""
@@ -194,15 +199,17 @@ def _process(
 
 
 def _attempt(
-    run: ImportRun, source: Source, invocation: Invocation, progress: Callable[[ImportRun], None],
-    *, new_delivery: bool,
+    run: ImportRun,
+    source: Source,
+    invocation: Invocation,
+    progress: Callable[[ImportRun], None],
+    *,
+    new_delivery: bool,
 ) -> None:
     if run.is_finished:
         logger.info("already finished", extra={"run": run.pk, "state": run.state})
         return
-    if not run.claim(
-        invocation.request_id, log_stream=invocation.log_stream, new_delivery=new_delivery
-    ):
+    if not run.claim(invocation.request_id, log_stream=invocation.log_stream, new_delivery=new_delivery):
         if run.is_finished:
             return
         raise LeaseHeld(f"run {run.pk} is being processed by another worker")
@@ -264,7 +271,12 @@ def _import(
         staged = time.monotonic()
         logger.info(
             "rows validated",
-            extra={"run": run.pk, "valid": rows.valid, "rejected": rows.rejected, "seconds": round(staged - started, 3)},
+            extra={
+                "run": run.pk,
+                "valid": rows.valid,
+                "rejected": rows.rejected,
+                "seconds": round(staged - started, 3),
+            },
         )
         timings = {"validate": round(staged - started, 3)}
         try:
@@ -275,7 +287,10 @@ def _import(
 
 
 def _stage(
-    run: ImportRun, staging: Staging, rows: ValidatedRows, invocation: Invocation,
+    run: ImportRun,
+    staging: Staging,
+    rows: ValidatedRows,
+    invocation: Invocation,
     progress: Callable[[ImportRun], None],
 ) -> None:
     """Validate and stage in turns of about a second; between them others see how far we are."""
@@ -298,8 +313,13 @@ def _stage(
 
 
 def _merge(
-    run: ImportRun, staging: Staging, rows: ValidatedRows, invocation: Invocation,
-    timings: dict[str, float], *, keep: bool,
+    run: ImportRun,
+    staging: Staging,
+    rows: ValidatedRows,
+    invocation: Invocation,
+    timings: dict[str, float],
+    *,
+    keep: bool,
 ) -> None:
     """The one transaction: clients, rejected rows, before-images, the run's end, and the mail to send."""
     started = time.monotonic()
@@ -336,8 +356,9 @@ def _merge(
 def _lineage(run: ImportRun, rows: ValidatedRows, staging: Staging) -> dict[str, Any]:
     """Of an error file that came back mended: the run it belongs to, and how many of its rows are in now."""
     corrected, position = origin.corrected_run(run.key, rows.reader.layout.header)
-    known = ImportRun.objects.filter(pk=corrected, rejected__gt=0).exclude(pk=run.pk)
-    if corrected is None or not known.exists():
+    if corrected is None:
+        return {}
+    if not ImportRun.objects.filter(pk=corrected, rejected__gt=0).exclude(pk=run.pk).exists():
         return {}
     fixed = None if position is None else staging.count_fixed(corrected, position)
     return {"corrects_id": corrected, "fixed": fixed}

@@ -52,7 +52,7 @@ _PUT_BACK = f"""
 """
 
 
-class UndoRefused(Exception):  # noqa: N818
+class UndoRefused(Exception):
     """The run can't be undone; the text says why and what to do."""
 
 

@@ -45,9 +45,7 @@ class Client(models.Model):
         related_name="created_clients",
         help_text="The import run that inserted this client; empty when a person did.",
     )
-    created_from_line = models.IntegerField(
-        null=True, editable=False, help_text="Line of that run's file."
-    )
+    created_from_line = models.IntegerField(null=True, editable=False, help_text="Line of that run's file.")
     changed_by_run = models.ForeignKey(
         "ImportRun",
         models.DO_NOTHING,
@@ -71,10 +69,8 @@ class Client(models.Model):
                 name="clients_email_unique",
                 violation_error_message="A client with this email already exists.",
             ),
-            models.CheckConstraint(
-                condition=models.Q(email=Lower("email")), name="clients_email_lower_case"
-            ),
+            models.CheckConstraint(condition=models.Q(email=Lower("email")), name="clients_email_lower_case"),
         ]
 
     def __str__(self) -> str:
-        return self.name
+        return str(self.name)

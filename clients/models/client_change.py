@@ -5,12 +5,8 @@ from django.db.models.functions import Now
 class ClientChange(models.Model):
     """What a client looked like before an import changed it: its history, and what undo puts back."""
 
-    client = models.ForeignKey(
-        "Client", models.DO_NOTHING, db_constraint=False, related_name="changes"
-    )
-    run = models.ForeignKey(
-        "ImportRun", models.DO_NOTHING, db_constraint=False, related_name="changes"
-    )
+    client = models.ForeignKey("Client", models.DO_NOTHING, db_constraint=False, related_name="changes")
+    run = models.ForeignKey("ImportRun", models.DO_NOTHING, db_constraint=False, related_name="changes")
     line = models.IntegerField(help_text="Line of the run's file that brought the new data.")
     name = models.CharField(max_length=100)
     company = models.CharField(max_length=100)

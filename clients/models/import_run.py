@@ -105,19 +105,25 @@ class ImportRun(models.Model):
     trigger = models.CharField(max_length=20, choices=Trigger, default=Trigger.S3_EVENT)
     uploader = models.CharField(max_length=200, blank=True)
     parent = models.ForeignKey(
-        "self", models.SET_NULL, null=True, blank=True, related_name="children",
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="children",
         help_text="The run that this one repeats.",
     )
     corrects = models.ForeignKey(
-        "self", models.SET_NULL, null=True, blank=True, related_name="corrections",
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="corrections",
         help_text="The run whose rejected rows this file brings back, mended.",
     )
 
     # --- how it is to be done
     mode = models.CharField(max_length=10, choices=Mode, default=Mode.IMPORT)
-    conflict_policy = models.CharField(
-        max_length=10, choices=ConflictPolicy, default=ConflictPolicy.REJECT
-    )
+    conflict_policy = models.CharField(max_length=10, choices=ConflictPolicy, default=ConflictPolicy.REJECT)
     max_rejected_rows = models.PositiveIntegerField(default=0, help_text="0: no limit.")
     max_rejected_percent = models.PositiveSmallIntegerField(default=0, help_text="0: no limit.")
 
@@ -172,9 +178,7 @@ class ImportRun(models.Model):
     undo_result = models.JSONField(default=dict, help_text="What the undo did, or why it was refused.")
 
     # --- the mail about it (an outbox: committed with the result, sent afterwards)
-    notification = models.CharField(
-        max_length=10, choices=Notification, default=Notification.NONE
-    )
+    notification = models.CharField(max_length=10, choices=Notification, default=Notification.NONE)
     notification_attempts = models.PositiveSmallIntegerField(default=0)
     notification_error = models.CharField(max_length=500, blank=True)
     notification_claimed_until = models.DateTimeField(null=True, editable=False)
@@ -203,9 +207,7 @@ class ImportRun(models.Model):
                 condition=Q(state__in=(State.QUEUED, State.RUNNING))
                 | Q(read=F("inserted") + F("updated") + F("unchanged") + F("rejected")),
             ),
-            models.CheckConstraint(
-                name="import_runs_state_known", condition=Q(state__in=State.values)
-            ),
+            models.CheckConstraint(name="import_runs_state_known", condition=Q(state__in=State.values)),
         ]
         indexes = [
             models.Index(fields=["created_at"], name="import_runs_created_at"),
@@ -298,9 +300,7 @@ class ImportRun(models.Model):
 
     def give_back(self, code: str, message: str) -> None:
         """This attempt is over, the event will be delivered again: wait for it."""
-        self._update(
-            State.QUEUED, lease_expires_at=None, fault_code=code, fault=message, **_NO_COUNTS
-        )
+        self._update(State.QUEUED, lease_expires_at=None, fault_code=code, fault=message, **_NO_COUNTS)
 
     def undo(self, **fields: Any) -> None:
         """What this run did has been taken back, in the caller's transaction."""
@@ -310,9 +310,9 @@ class ImportRun(models.Model):
         """One conditional UPDATE, fenced by `attempt`; nothing is written when it no longer holds."""
         if state not in MOVES[State(self.state)]:
             raise ImpossibleMove(f"run {self.pk} can't move from {self.state} to {state}")
-        moved = ImportRun.objects.filter(
-            pk=self.pk, attempt=self.attempt, state=self.state
-        ).update(state=state, **fields)
+        moved = ImportRun.objects.filter(pk=self.pk, attempt=self.attempt, state=self.state).update(
+            state=state, **fields
+        )
         if not moved:
             raise ImpossibleMove(f"run {self.pk} was taken over: attempt {self.attempt} is not the last")
         self.state = state

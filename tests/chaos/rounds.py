@@ -19,7 +19,7 @@ _COUNTS = re.compile(r"^(?:Read|New|Updated|Unchanged|Rejected) +([\d,]+)$", re.
 _IMPORTED = ("succeeded", "partial")
 
 
-class Wrong(AssertionError):  # noqa: N818 - it reads as a verdict
+class Wrong(AssertionError):
     """Something is not as the model says."""
 
 

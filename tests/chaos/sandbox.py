@@ -15,7 +15,7 @@ from django.conf import settings
 
 import workers  # noqa: F401 - sets Django up
 from clients import dispatch
-from clients.importing import reader, service
+from clients.importing import service, stored
 
 _asked: list[dict[str, Any]] = []
 
@@ -32,7 +32,7 @@ class Context:
 
 def _shorten_times() -> None:
     """Small files must take as many steps as large ones, and nobody wants to wait."""
-    reader._BLOCK = 1024
+    stored._BLOCK = 1024
     service._TURN_SECONDS = 0.0
     settings.IMPORT_LEASE_SECONDS = 2
     settings.IMPORT_RETRY_SECONDS = 2

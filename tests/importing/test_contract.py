@@ -41,7 +41,11 @@ def ada(**cells: str) -> list[tuple[str, ...]]:
 
 COLUMNS = [
     Case("the plain file", HEADER + ADA_LINE + BOB_LINE, [ADA, BOB]),
-    Case("columns in another order", "Status,Phone,Company,Email,Name\nactive,,Acme,ada@example.com,Ada\n", [ADA]),
+    Case(
+        "columns in another order",
+        "Status,Phone,Company,Email,Name\nactive,,Acme,ada@example.com,Ada\n",
+        [ADA],
+    ),
     Case("titles in any case", "NAME,eMail,company,PHONE,status\n" + ADA_LINE, [ADA]),
     Case("titles with spaces, _ and -", " N a_m-e ,E_mail,Com pany,Phone_Number,Sta-tus\n" + ADA_LINE, [ADA]),
     Case(
@@ -62,8 +66,18 @@ COLUMNS = [
         [ADA],
     ),
     Case("Phone may be left out", "Name,Email,Company,Status\nAda,ada@example.com,Acme,Active\n", [ADA]),
-    Case("Email missing", "Name,Company,Phone,Status\nAda,Acme,,Active\n", fault="column-missing", says=("Email",)),
-    Case("two missing are both named", "Name,Phone,Status\nAda,,Active\n", fault="column-missing", says=("Email, Company",)),
+    Case(
+        "Email missing",
+        "Name,Company,Phone,Status\nAda,Acme,,Active\n",
+        fault="column-missing",
+        says=("Email",),
+    ),
+    Case(
+        "two missing are both named",
+        "Name,Phone,Status\nAda,,Active\n",
+        fault="column-missing",
+        says=("Email, Company",),
+    ),
     Case(
         "one given twice",
         "Name,Email,Company,E-mail,Phone,Status\nAda,ada@example.com,Acme,x,,Active\n",
@@ -72,10 +86,23 @@ COLUMNS = [
     ),
     Case("trailing empty titles don't count", "Name,Email,Company,Phone,Status,,\n" + ADA_LINE, [ADA]),
     Case("a quoted header", '"Name","Email","Company","Phone","Status"\n' + ADA_LINE, [ADA]),
-    Case("a header cell with a line break", '"Name","E-mail\nAddress","Company","Phone","Status"\n' + ADA_LINE, [ADA]),
+    Case(
+        "a header cell with a line break",
+        '"Name","E-mail\nAddress","Company","Phone","Status"\n' + ADA_LINE,
+        [ADA],
+    ),
     Case("blank lines before the header", "\n\n  \n" + HEADER + ADA_LINE, [ADA]),
-    Case("Excel's sep= line", "sep=;\nName;Email;Company;Phone;Status\nAda;ada@example.com;Acme;;Active\n", [ADA]),
-    Case("another table altogether", "id,price\n1,2\n", fault="column-missing", says=("“id”, “price”", "Name, Email")),
+    Case(
+        "Excel's sep= line",
+        "sep=;\nName;Email;Company;Phone;Status\nAda;ada@example.com;Acme;;Active\n",
+        [ADA],
+    ),
+    Case(
+        "another table altogether",
+        "id,price\n1,2\n",
+        fault="column-missing",
+        says=("“id”, “price”", "Name, Email"),
+    ),
 ]
 
 NO_HEADER = [
@@ -98,18 +125,40 @@ WHITE_SPACE = [
     Case("around cells", HEADER + "  Ada , ada@example.com ,\tAcme\t,  , Active \n", [ADA]),
     Case("no-break spaces too", row(name="\u00a0Ada\u00a0", company="Ac\u00a0me"), ada(company="Ac me")),
     Case("inside becomes one space", row(name="Ada   King \u2003 Lovelace"), ada(name="Ada King Lovelace")),
-    Case("line breaks and tabs inside", HEADER + '"Ada\r\n\tKing",ada@example.com,Acme,,Active\n', ada(name="Ada King")),
-    Case("after the comma, before a quote", HEADER + 'Ada, ada@example.com, "Acme, Inc", , Active\n', ada(company="Acme, Inc")),
-    Case("after a closing quote", HEADER + '"Ada" ,"ada@example.com"  ,"Acme, Inc" ,,Active\n', ada(company="Acme, Inc")),
+    Case(
+        "line breaks and tabs inside",
+        HEADER + '"Ada\r\n\tKing",ada@example.com,Acme,,Active\n',
+        ada(name="Ada King"),
+    ),
+    Case(
+        "after the comma, before a quote",
+        HEADER + 'Ada, ada@example.com, "Acme, Inc", , Active\n',
+        ada(company="Acme, Inc"),
+    ),
+    Case(
+        "after a closing quote",
+        HEADER + '"Ada" ,"ada@example.com"  ,"Acme, Inc" ,,Active\n',
+        ada(company="Acme, Inc"),
+    ),
 ]
 
 ROWS = [
     Case("blank lines are skipped", HEADER + "\n" + ADA_LINE + "   \n\r\n" + BOB_LINE + "\n\n", [ADA, BOB]),
     Case("extra cells when empty", HEADER + ADA_LINE.strip() + ",, ,\n", [ADA]),
-    Case("extra cells otherwise", HEADER + ADA_LINE.strip() + ",,x\n" + BOB_LINE, [BOB], [(2, "", "cell-count")]),
+    Case(
+        "extra cells otherwise",
+        HEADER + ADA_LINE.strip() + ",,x\n" + BOB_LINE,
+        [BOB],
+        [(2, "", "cell-count")],
+    ),
     Case("missing cells", HEADER + "Ada,ada@example.com,Acme\n" + BOB_LINE, [BOB], [(2, "", "cell-count")]),
     Case("a single cell", HEADER + "Ada\n" + BOB_LINE, [BOB], [(2, "", "cell-count")]),
-    Case("only delimiters", HEADER + ",,,,\n", [], [(2, c, "missing") for c in ("Name", "Email", "Company", "Status")]),
+    Case(
+        "only delimiters",
+        HEADER + ",,,,\n",
+        [],
+        [(2, c, "missing") for c in ("Name", "Email", "Company", "Status")],
+    ),
     Case("no bytes at all", b"", fault="empty"),
     Case("only white space", b" \n\n \r\n", fault="empty"),
     Case("only a byte order mark", b"\xef\xbb\xbf", fault="empty"),
@@ -122,7 +171,11 @@ SYNTAX = [
         Case(f"delimiter {name}", (HEADER + ADA_LINE + BOB_LINE).replace(",", delimiter), [ADA, BOB])
         for name, delimiter in (("semicolon", ";"), ("tab", "\t"), ("bar", "|"))
     ),
-    Case("commas in a semicolon file", "Name;Email;Company;Phone;Status\nAda;ada@example.com;Acme, Inc, Ltd;;Active\n", ada(company="Acme, Inc, Ltd")),
+    Case(
+        "commas in a semicolon file",
+        "Name;Email;Company;Phone;Status\nAda;ada@example.com;Acme, Inc, Ltd;;Active\n",
+        ada(company="Acme, Inc, Ltd"),
+    ),
     Case("quoted delimiter", row(company='"Acme, Inc"'), ada(company="Acme, Inc")),
     Case("doubled quotes", row(company='"The ""Acme"" Co"'), ada(company='The "Acme" Co')),
     Case("an empty quoted cell", row(phone='""'), [ADA]),
@@ -130,17 +183,33 @@ SYNTAX = [
     Case("everything quoted", HEADER + '"Ada","ada@example.com","Acme","","Active"\n', [ADA]),
     Case("CRLF", (HEADER + ADA_LINE + BOB_LINE).replace("\n", "\r\n"), [ADA, BOB]),
     Case("CR", (HEADER + ADA_LINE + BOB_LINE).replace("\n", "\r"), [ADA, BOB]),
-    Case("mixed line ends", HEADER + ADA_LINE.replace("\n", "\r\n") + BOB_LINE.replace("\n", "\r"), [ADA, BOB]),
+    Case(
+        "mixed line ends", HEADER + ADA_LINE.replace("\n", "\r\n") + BOB_LINE.replace("\n", "\r"), [ADA, BOB]
+    ),
     Case("no final line break", HEADER + ADA_LINE + BOB_LINE.strip(), [ADA, BOB]),
-    Case("an embedded line break", HEADER + '"Ada\nKing",ada@example.com,Acme,,Active\n' + BOB_LINE, [*ada(name="Ada King"), BOB]),
+    Case(
+        "an embedded line break",
+        HEADER + '"Ada\nKing",ada@example.com,Acme,,Active\n' + BOB_LINE,
+        [*ada(name="Ada King"), BOB],
+    ),
     Case(
         "line numbers count embedded line breaks",
         HEADER + '"A\nd\r\na",ada@example.com,Acme,,Active\n\nBob,bad,Globex,,Active\n',
         ada(name="A d a"),
         [(6, "Email", "invalid-email")],
     ),
-    Case("text after a closing quote", HEADER + '"Ada" King,ada@example.com,Acme,,Active\n' + BOB_LINE, [BOB], [(2, "", "quote")]),
-    Case("a quote never closed", HEADER + ADA_LINE + 'Bob,bob@example.com,"Globex,,Active\nX,x@example.com,Y,,Active\n', fault="quote-not-closed", says=("line 3",)),
+    Case(
+        "text after a closing quote",
+        HEADER + '"Ada" King,ada@example.com,Acme,,Active\n' + BOB_LINE,
+        [BOB],
+        [(2, "", "quote")],
+    ),
+    Case(
+        "a quote never closed",
+        HEADER + ADA_LINE + 'Bob,bob@example.com,"Globex,,Active\nX,x@example.com,Y,,Active\n',
+        fault="quote-not-closed",
+        says=("line 3",),
+    ),
     Case(
         "a stray quote that the next stray quote closes",
         HEADER + 'Ada,ada@example.com,"Acme,,Active\nBob,bob@example.com,Globex",,Inactive\n',
@@ -155,11 +224,21 @@ SYNTAX = [
     ),
     Case(
         "a stray quote that hides whole lines",
-        HEADER + ADA_LINE + 'Eve,eve@example.com,"Acme,,Active\n' + BOB_LINE + BOB_LINE + 'Kim,kim@example.com,"Acme",,Active\n',
+        HEADER
+        + ADA_LINE
+        + 'Eve,eve@example.com,"Acme,,Active\n'
+        + BOB_LINE
+        + BOB_LINE
+        + 'Kim,kim@example.com,"Acme",,Active\n',
         fault="quote-not-closed",
         says=("line 3",),
     ),
-    Case("a quote never closed after a good multi-line cell", HEADER + '"A\nda",ada@example.com,"Acme,,Active\n', fault="quote-not-closed", says=("line 3",)),
+    Case(
+        "a quote never closed after a good multi-line cell",
+        HEADER + '"A\nda",ada@example.com,"Acme,,Active\n',
+        fault="quote-not-closed",
+        says=("line 3",),
+    ),
 ]
 
 ENCODINGS = [
@@ -168,21 +247,39 @@ ENCODINGS = [
     Case("UTF-16 little endian", row(name="Zoë 李").encode("utf-16"), ada(name="Zoë 李")),
     Case("UTF-16 big endian", b"\xfe\xff" + row(name="Zoë 😀").encode("utf-16-be"), ada(name="Zoë 😀")),
     Case("UTF-16 cut in half a character", row().encode("utf-16")[:-1], fault="utf-16-damaged"),
-    Case("Windows-1252", row(name="Zoë – “€”").encode("cp1252"), ada(name="Zoë – “€”"), says=("Windows-1252", "Line 2 ")),
+    Case(
+        "Windows-1252",
+        row(name="Zoë – “€”").encode("cp1252"),
+        ada(name="Zoë – “€”"),
+        says=("Windows-1252", "Line 2 "),
+    ),
     Case(
         "one line of Windows-1252 among UTF-8",
-        (HEADER + "Zoë,ada@example.com,Acme,,Active\n").encode() + "Chloë,bob@example.com,Globex,+1234567,Inactive\n".encode("cp1252"),
+        (HEADER + "Zoë,ada@example.com,Acme,,Active\n").encode()
+        + "Chloë,bob@example.com,Globex,+1234567,Inactive\n".encode("cp1252"),
         [*ada(name="Zoë"), ("Chloë", *BOB[1:])],
         says=("Line 3 is not UTF-8",),
     ),
-    Case("a byte that Windows-1252 doesn't assign", row(name="A\x81da").encode("latin-1"), [], [(2, "Name", "control-character")]),
+    Case(
+        "a byte that Windows-1252 doesn't assign",
+        row(name="A\x81da").encode("latin-1"),
+        [],
+        [(2, "Name", "control-character")],
+    ),
     Case("gzip", gzip.compress(row().encode()), [ADA]),
     Case("gzip in two members", gzip.compress(HEADER.encode()) + gzip.compress(ADA_LINE.encode()), [ADA]),
     Case("gzip cut short", gzip.compress(row().encode())[:-9], fault="gzip-truncated"),
     Case("gzip damaged", gzip.compress(row().encode())[:-8] + b"12345678", fault="gzip-damaged"),
     Case("gzip of nothing", gzip.compress(b""), fault="empty"),
-    Case("an Excel workbook", b"PK\x03\x04" + bytes(100), fault="not-csv", says=("Excel workbook", "CSV UTF-8")),
-    Case("an old Excel workbook", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(100), fault="not-csv", says=("Excel",)),
+    Case(
+        "an Excel workbook", b"PK\x03\x04" + bytes(100), fault="not-csv", says=("Excel workbook", "CSV UTF-8")
+    ),
+    Case(
+        "an old Excel workbook",
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(100),
+        fault="not-csv",
+        says=("Excel",),
+    ),
     Case("a PDF", b"%PDF-1.7\n" + bytes(100), fault="not-csv", says=("PDF",)),
     Case("an image", b"\x89PNG\r\n\x1a\n" + bytes(100), fault="not-csv", says=("image",)),
     Case("a web page", b"<!DOCTYPE html><html></html>", fault="not-csv", says=("web page",)),
@@ -191,16 +288,39 @@ ENCODINGS = [
 ]
 
 CELLS = [
-    Case("required ones empty", row(name="", email=" ", company="", status=""), [], [(2, c, "missing") for c in ("Name", "Email", "Company", "Status")]),
-    Case("all problems of a row", row(name="", email="nope", phone="12", status="x"), [], [(2, "Name", "missing"), (2, "Email", "invalid-email"), (2, "Phone", "invalid-phone"), (2, "Status", "invalid-status")]),
+    Case(
+        "required ones empty",
+        row(name="", email=" ", company="", status=""),
+        [],
+        [(2, c, "missing") for c in ("Name", "Email", "Company", "Status")],
+    ),
+    Case(
+        "all problems of a row",
+        row(name="", email="nope", phone="12", status="x"),
+        [],
+        [
+            (2, "Name", "missing"),
+            (2, "Email", "invalid-email"),
+            (2, "Phone", "invalid-phone"),
+            (2, "Status", "invalid-status"),
+        ],
+    ),
     Case("name of 100 characters", row(name="é" * 100), ada(name="é" * 100)),
     Case("name of 101 characters", row(name="é" * 101), [], [(2, "Name", "too-long")]),
     Case("company of 101 characters", row(company="x" * 101), [], [(2, "Company", "too-long")]),
-    Case("email of 100 characters", row(email="a" * 88 + "@example.com"), ada(email="a" * 88 + "@example.com")),
+    Case(
+        "email of 100 characters", row(email="a" * 88 + "@example.com"), ada(email="a" * 88 + "@example.com")
+    ),
     Case("email of 101 characters", row(email="a" * 89 + "@example.com"), [], [(2, "Email", "too-long")]),
-    Case("email is lower-cased", row(email="Ada.LOVELACE@Example.COM"), ada(email="ada.lovelace@example.com")),
-    Case("two emails in a cell", row(email="a@example.com b@example.com"), [], [(2, "Email", "invalid-email")]),
-    Case("email with an accent in its domain", row(email="ada@bücher.example"), ada(email="ada@bücher.example")),
+    Case(
+        "email is lower-cased", row(email="Ada.LOVELACE@Example.COM"), ada(email="ada.lovelace@example.com")
+    ),
+    Case(
+        "two emails in a cell", row(email="a@example.com b@example.com"), [], [(2, "Email", "invalid-email")]
+    ),
+    Case(
+        "email with an accent in its domain", row(email="ada@bücher.example"), ada(email="ada@bücher.example")
+    ),
     Case("phone separators are removed", row(phone="+1 (555) 010-99.9"), ada(phone="+1555010999")),
     Case("phone of 5 characters", row(phone="12345"), ada(phone="12345")),
     Case("phone of 4 digits and a plus", row(phone="+1234"), ada(phone="+1234")),
@@ -213,26 +333,63 @@ CELLS = [
     Case("status in any case", row(status="aCTIVE"), [ADA]),
     Case("status not in the list", row(status="Dormant"), [], [(2, "Status", "invalid-status")]),
     *(
-        Case(f"forbidden character U+{ord(c):04X}", row(name=f"A{c}da"), [], [(2, "Name", "control-character")])
+        Case(
+            f"forbidden character U+{ord(c):04X}", row(name=f"A{c}da"), [], [(2, "Name", "control-character")]
+        )
         for c in "\x00\x01\x08\x0e\x1b\x1c\x1f\x7f\u202a\u202e\u2066\u2069"
     ),
-    Case("control character in an email", row(email="a\x07@example.com"), [], [(2, "Email", "control-character")]),
+    Case(
+        "control character in an email",
+        row(email="a\x07@example.com"),
+        [],
+        [(2, "Email", "control-character")],
+    ),
     Case("backslash N", row(name="\\N"), ada(name="\\N")),
     Case("backslash dot", row(name="\\."), ada(name="\\.")),
-    Case("backslash dot alone on a line", HEADER + ADA_LINE + "\\.\n" + BOB_LINE, [ADA, BOB], [(3, "", "cell-count")]),
+    Case(
+        "backslash dot alone on a line",
+        HEADER + ADA_LINE + "\\.\n" + BOB_LINE,
+        [ADA, BOB],
+        [(3, "", "cell-count")],
+    ),
     Case("backslashes and quotes", row(company="a\\tb\\\\c'd"), ada(company="a\\tb\\\\c'd")),
     Case("four-byte characters", row(name="😀 𝔘𝔫𝔦"), ada(name="😀 𝔘𝔫𝔦")),
-    Case("formulas are stored as they come", row(name="=1+1", company="@Acme"), ada(name="=1+1", company="@Acme")),
-    Case("an exported formula comes back as it was", row(name="'=1+1", phone="'+1234567"), ada(name="=1+1", phone="+1234567")),
+    Case(
+        "formulas are stored as they come",
+        row(name="=1+1", company="@Acme"),
+        ada(name="=1+1", company="@Acme"),
+    ),
+    Case(
+        "an exported formula comes back as it was",
+        row(name="'=1+1", phone="'+1234567"),
+        ada(name="=1+1", phone="+1234567"),
+    ),
     Case("an apostrophe that neutralises nothing stays", row(name="'t Hooft"), ada(name="'t Hooft")),
     Case("HTML is text", row(name="<script>alert(1)</script>"), ada(name="<script>alert(1)</script>")),
 ]
 
 DUPLICATES = [
-    Case("the first row counts", HEADER + ADA_LINE + BOB_LINE + "Other,ada@example.com,X,,Active\n", [ADA, BOB], [(4, "Email", "duplicate")]),
-    Case("whatever the spelling", HEADER + ADA_LINE + "Ada,ADA@example.com,Acme,,Active\n", [ADA], [(3, "Email", "duplicate")]),
-    Case("a rejected row doesn't count", HEADER + "Ada,ada@example.com,,,Active\n" + ADA_LINE, [ADA], [(2, "Company", "missing")]),
-    Case("each later one", HEADER + ADA_LINE * 3, [ADA], [(3, "Email", "duplicate"), (4, "Email", "duplicate")]),
+    Case(
+        "the first row counts",
+        HEADER + ADA_LINE + BOB_LINE + "Other,ada@example.com,X,,Active\n",
+        [ADA, BOB],
+        [(4, "Email", "duplicate")],
+    ),
+    Case(
+        "whatever the spelling",
+        HEADER + ADA_LINE + "Ada,ADA@example.com,Acme,,Active\n",
+        [ADA],
+        [(3, "Email", "duplicate")],
+    ),
+    Case(
+        "a rejected row doesn't count",
+        HEADER + "Ada,ada@example.com,,,Active\n" + ADA_LINE,
+        [ADA],
+        [(2, "Company", "missing")],
+    ),
+    Case(
+        "each later one", HEADER + ADA_LINE * 3, [ADA], [(3, "Email", "duplicate"), (4, "Email", "duplicate")]
+    ),
 ]
 
 CASES = [*COLUMNS, *NO_HEADER, *WHITE_SPACE, *ROWS, *SYNTAX, *ENCODINGS, *CELLS, *DUPLICATES]

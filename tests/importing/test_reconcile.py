@@ -291,4 +291,3 @@ class Down:
 
     def send_messages(self, messages: Any) -> int:
         raise ConnectionRefusedError
-

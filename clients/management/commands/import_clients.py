@@ -36,9 +36,7 @@ class Command(BaseCommand):
             default=ConflictPolicy.REJECT,
             help="what to do when an email exists with other data (default: reject the row)",
         )
-        parser.add_argument(
-            "--preview", action="store_true", help="show what would happen, change nothing"
-        )
+        parser.add_argument("--preview", action="store_true", help="show what would happen, change nothing")
         parser.add_argument("--json", action="store_true", help="print the run as one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
