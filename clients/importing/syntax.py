@@ -20,7 +20,7 @@ def first_record(lines: list[str], delimiter: str) -> list[str]:
 
 
 def parse_record(record: str, delimiter: str) -> tuple[list[str], int | None]:
-    """One record's cells, spaces after a closing quote allowed; or where the cell begins that can't be read."""
+    """One record's cells, spaces after a closing quote allowed; or where the unreadable cell begins."""
     delimiter = re.escape(delimiter)
     cell = re.compile(
         rf' *+(?:"((?:[^"]++|"")*+)" *+|((?!")[^{delimiter}\r\n]*+))({delimiter}|\r\n|\r|\n|\Z)'
