@@ -53,6 +53,8 @@ ALLOWED_HOSTS = list(
     env_list("ALLOWED_HOSTS", ("127.0.0.1", "localhost") if LOCAL else (".amazonaws.com",))
 )
 ADMIN_URL = env_str("ADMIN_URL", f"http://127.0.0.1:{LOCAL_ADMIN_PORT}/admin/")
+# API Gateway's own address begins with the stage (https://….amazonaws.com/production/admin/).
+FORCE_SCRIPT_NAME = env_str("SCRIPT_NAME") or None
 CODE_VERSION = env_str("CODE_VERSION", env_str("AWS_LAMBDA_FUNCTION_VERSION", "local"))
 
 INSTALLED_APPS = [
@@ -214,6 +216,7 @@ IMPORT_RETRY_SECONDS = env_int("IMPORT_RETRY_SECONDS", 30)
 RECONCILE_AFTER_SECONDS = env_int("RECONCILE_AFTER_SECONDS", 600)
 # Lambda function that executes queued runs; on the local platform the queue that its loop reads.
 IMPORT_FUNCTION = env_str("IMPORT_FUNCTION", "ClientDataImportProcessor")
+CLEANER_FUNCTION = env_str("CLEANER_FUNCTION", "ClientDataFileCleaner")
 IMPORT_QUEUE = "client-data-import-events"
 IMPORT_DEAD_LETTER_QUEUE = env_str("IMPORT_DEAD_LETTER_QUEUE", "client-data-import-dlq")
 
