@@ -20,10 +20,10 @@ _FILES = {
 }
 
 
-def emit(run: ImportRun, request_id: str) -> None:
-    """Report a finished run, once: a later delivery that found it finished (another request) does not."""
+def emit(run: ImportRun, request_id: str) -> ImportRun:
+    """Report a run that this request finished; one that it found finished was reported by another."""
     if run.request_id != request_id or State(run.state) not in _FILES:
-        return
+        return run
     values = {
         _FILES[State(run.state)]: 1,
         "RowsInserted": run.inserted,
@@ -35,11 +35,12 @@ def emit(run: ImportRun, request_id: str) -> None:
     if run.started_at and run.finished_at:
         seconds = (run.finished_at - run.started_at).total_seconds()
     _write(values, seconds)
+    return run
 
 
-def emit_failure() -> None:
-    """Report an attempt that failed."""
-    _write({"FilesFailed": 1}, None)
+def emit_failures(attempts: int) -> None:
+    """Report attempts that failed; Lambda makes others."""
+    _write({"FilesFailed": attempts}, None)
 
 
 def _write(counts: dict[str, int], seconds: float | None) -> None:

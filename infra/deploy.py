@@ -17,6 +17,8 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError, NoCredentialsError, NoRegionError, WaiterError
 
+from infra import package
+
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = json.loads((ROOT / "zappa_settings.json").read_text())
 # Options of this command → parameters of the template; what isn't given stays as it is.
@@ -39,6 +41,9 @@ def deploy(stage: str, given: dict[str, str]) -> None:
     """From nothing, or from an earlier version, to a running stage."""
     step("The stack (a quarter of an hour the first time: it makes a database)")
     apply_stack(stage, given)
+    step("The package")
+    package.prebuild()
+    os.environ[package.PREPARED] = "1"
     for function in functions_of(stage):
         step(f"The function {STAGES[function]['function_name']}")
         zappa("update" if exists(STAGES[function]["function_name"]) else "deploy", function)

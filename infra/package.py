@@ -7,14 +7,14 @@ Zappa calls `prebuild` before it packs and `finish` on what it packed; both work
 import compileall
 import hashlib
 import os
-import py_compile
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from importlib.util import cache_from_source
 from pathlib import Path
+from py_compile import PycInvalidationMode
 from typing import Any
 
 import click
@@ -32,28 +32,36 @@ _ZAPPA_MODULES = {"__init__.py", "asgi.py", "handler.py", "middleware.py", "util
 _SERVICES = {"events", "lambda", "s3", "secretsmanager", "ses", "sesv2", "sqs", "sts"}
 
 
+# Set for the children of infra.deploy, which prepares once and packs three times.
+PREPARED = "CLIENT_IMPORT_PACKAGE_PREPARED"
+
+
 def prebuild() -> None:
     """Zappa's `prebuild_script`: make the clean environment and collect the static files.
 
     Points VIRTUAL_ENV, which is what Zappa packs, to that environment.
     """
-    _install()
     os.environ["VIRTUAL_ENV"] = str(ENVIRONMENT)
+    if os.environ.get(PREPARED):
+        return
+    _install()
     # As on Lambda: hashed names and a manifest. Nothing connects to this database.
     pretended = {
         "RDS_HOST": "build.invalid", "RDS_USER": "build", "RDS_PASS": "build", "RDS_DB": "build",
         "DJANGO_SECRET_KEY": "build", "NOTIFICATION_EMAIL": "build@build.invalid",
-    }
+    }  # fmt: skip
     subprocess.run(
         [sys.executable, "manage.py", "collectstatic", "--noinput", "--clear", "--verbosity", "0"],
-        cwd=ROOT, env={**os.environ, **pretended}, check=True,
+        cwd=ROOT,
+        env={**os.environ, **pretended},
+        check=True,
     )
 
 
 def finish(cli: Any) -> None:
-    """Zappa's `zip` callback: trim, compile, and refuse what Lambda would refuse."""
+    """Zappa's `zip` callback: add bytecode, and refuse what Lambda would refuse."""
     path = Path(cli.zip_path)
-    rewrite(path)
+    add_bytecode(path)
     zipped, unzipped = sizes(path)
     click.echo(f"Package: {zipped / 1e6:.1f} MB zipped, {unzipped / 1e6:.1f} MB unzipped.")
     if zipped > MAX_ZIPPED or unzipped > MAX_UNZIPPED:
@@ -69,54 +77,63 @@ def sizes(package: Path) -> tuple[int, int]:
         return package.stat().st_size, sum(info.file_size for info in archive.infolist())
 
 
-def rewrite(package: Path) -> None:
-    """Drop what Lambda never loads, and add bytecode that is valid whatever the files' times are.
+def add_bytecode(package: Path) -> None:
+    """Add to each module its bytecode, valid whatever the file's time says.
 
     Zappa's zip says 1980 for every file, so bytecode that is checked by time would never be used.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        with zipfile.ZipFile(package) as archive:
-            archive.extractall(root, [name for name in archive.namelist() if _is_needed(name)])
-        compileall.compile_dir(
-            root, quiet=2, maxlevels=20, stripdir=folder, prependdir="/var/task",
-            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-        )
-        smaller = package.with_suffix(".tmp")
-        with zipfile.ZipFile(smaller, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-            for path in _files(root):
-                _add(archive, path, str(path.relative_to(root)))
-        smaller.replace(package)
-
-
-def _files(root: Path) -> Iterator[Path]:
-    return (path for path in sorted(root.rglob("*")) if path.is_file())
+    libraries = _site_packages()
+    with zipfile.ZipFile(package, "a") as archive, tempfile.TemporaryDirectory() as folder:
+        names = set(archive.namelist())
+        modules = sorted(name for name in names if name.endswith(".py"))
+        own = [name for name in modules if not (libraries / name).exists()]
+        archive.extractall(folder, own)
+        _compile(Path(folder))
+        for name in modules:
+            compiled = cache_from_source(name)
+            source = Path(folder if name in set(own) else libraries) / compiled
+            if source.exists() and compiled not in names:
+                _add(archive, source, compiled)
 
 
 def _add(archive: zipfile.ZipFile, path: Path, name: str) -> None:
-    info = zipfile.ZipInfo(name)  # 1980: the same files make the same zip
+    info = zipfile.ZipInfo(name)
     info.compress_type = zipfile.ZIP_DEFLATED
     info.external_attr = 0o644 << 16  # Lambda runs as another user: everybody may read
-    archive.writestr(info, path.read_bytes(), compresslevel=9)
+    archive.writestr(info, path.read_bytes())
 
 
-def _is_needed(name: str) -> bool:
-    parts = Path(name).parts
+def _compile(folder: Path) -> None:
+    compileall.compile_dir(
+        folder,
+        quiet=2,
+        stripdir=str(folder),
+        prependdir="/var/task",  # what tracebacks show
+        invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
+    )
+
+
+def _site_packages() -> Path:
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return ENVIRONMENT / "lib" / version / "site-packages"
+
+
+def _is_needed(path: Path) -> bool:
+    """Whether a file of the installed packages, relative to their folder, is ever loaded on Lambda."""
+    parts = path.parts
     match parts[0]:
-        case "botocore" if len(parts) > 3 and parts[1] == "data":
-            return parts[2] in _SERVICES
-        case "boto3" if len(parts) > 3 and parts[1] == "data":
+        case "botocore" | "boto3" if len(parts) > 3 and parts[1] == "data":
             return parts[2] in _SERVICES
         case "boto3" if "examples" in parts:
             return False
         case "zappa":
             return parts[1] in _ZAPPA_MODULES
-        case "bin" | "include":
+        case "bin" | "include" | "README.rst":
             return False
-    # USE_I18N is off; the English catalogue is what the admin's JavaScript asks for.
-    if "locale" in parts and parts[-1].endswith((".mo", ".po")):
-        return "en" in parts and parts[-1].endswith(".mo")
-    return not parts[0].endswith(".dist-info") or parts[-1] in ("METADATA", "entry_points.txt")
+    if path.suffix in (".mo", ".po"):
+        # USE_I18N is off; the English catalogue is what the admin's JavaScript asks for.
+        return "en" in parts and path.suffix == ".mo"
+    return not parts[0].endswith(".dist-info") or path.name in ("METADATA", "entry_points.txt")
 
 
 def _install() -> None:
@@ -125,21 +142,24 @@ def _install() -> None:
     Wheels for Lambda, not for this machine: the package is the same from Linux, macOS and Windows.
     """
     requirements = (ROOT / "requirements.txt").read_text()
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    target = _site_packages()
     marker = ENVIRONMENT / "installed"
-    wanted = hashlib.sha256(f"{version}\n{requirements}{Path(__file__).read_text()}".encode()).hexdigest()
+    wanted = hashlib.sha256(f"{target.parent.name}\n{requirements}{Path(__file__).read_text()}".encode()).hexdigest()
     if marker.exists() and marker.read_text() == wanted:
         return
     shutil.rmtree(ENVIRONMENT, ignore_errors=True)
     lines = [line.split("#")[0].strip() for line in requirements.splitlines()]
     zappa = next(line for line in lines if line.startswith("zappa=="))
     others = [line for line in lines if line and line != zappa]
-    target = ENVIRONMENT / "lib" / f"python{version}" / "site-packages"
     for packages in ([*others, *_ZAPPA_AT_RUNTIME], ["--no-deps", zappa]):
         subprocess.run(
             [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile",
              "--target", str(target), "--platform", "manylinux2014_x86_64", "--implementation", "cp",
-             "--python-version", version, "--only-binary=:all:", *packages],
+             "--python-version", target.parent.name.removeprefix("python"), "--only-binary=:all:", *packages],
             check=True,
         )  # fmt: skip
+    for path in target.rglob("*"):
+        if path.is_file() and not _is_needed(path.relative_to(target)):
+            path.unlink()
+    _compile(target)
     marker.write_text(wanted)

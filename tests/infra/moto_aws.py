@@ -25,8 +25,12 @@ from moto.awslambda import models as lambda_models
 from moto.awslambda import urls as lambda_urls
 from moto.awslambda.responses import LambdaResponse
 from moto.awslambda.utils import get_backend
+from moto.iam.access_control import PermissionResult
 from moto.rds.models import DBInstance
 from moto.s3 import notifications
+from moto.s3.models import FakeBucket
+from moto.sesv2 import urls as ses_urls
+from moto.sesv2.responses import SESV2Response
 
 from local import aws
 from tests.infra import moto_resources  # noqa: F401 - moto finds them as subclasses
@@ -41,6 +45,23 @@ def mend() -> None:
     _mend_functions()
     lambda_models.LambdaFunction._invoke_lambda = _execute  # type: ignore[method-assign]
     notifications._invoke_awslambda = _deliver
+    _mend_buckets()
+    # moto enforces bucket policies without their conditions: "deny all that is not TLS" would deny all.
+    FakeBucket.get_permission = lambda self, action, resource: PermissionResult.NEUTRAL  # type: ignore[method-assign]
+    ses_urls.url_paths[r"{0}/v2/email/account$"] = SESV2Response.dispatch
+    SESV2Response.get_account = lambda self: json.dumps({"ProductionAccessEnabled": False})  # type: ignore
+
+
+def _mend_buckets() -> None:
+    """moto's CloudFormation forgets versioning."""
+    create = FakeBucket.create_from_cloudformation_json.__func__  # type: ignore[attr-defined]
+
+    def create_versioned(cls: Any, name: str, template: Any, *args: Any, **kwargs: Any) -> Any:
+        bucket = create(cls, name, template, *args, **kwargs)
+        bucket.versioning_status = template["Properties"].get("VersioningConfiguration", {}).get("Status")
+        return bucket
+
+    FakeBucket.create_from_cloudformation_json = classmethod(create_versioned)  # type: ignore[assignment]
 
 
 def _mend_database() -> None:
@@ -131,7 +152,12 @@ def _execute(self: Any, event: Any = None) -> tuple[str, bool, str]:
                 with zipfile.ZipFile(_bytes_of(self)) as archive:
                     archive.extractall(package)
             _environments[key] = Environment(
-                package, variables, name=self.function_name, handler=self.handler, seconds=self.timeout
+                package,
+                variables,
+                name=self.function_name,
+                handler=self.handler,
+                seconds=self.timeout,
+                record=bool(os.environ.get("RECORD_CALLS")),
             )
     try:
         answer = _environments[key].invoke(event)

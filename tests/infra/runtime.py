@@ -24,6 +24,21 @@ from typing import Any
 # What the runtime client consists of; everything else of this environment stays out of the function's sight.
 _CLIENT = ("awslambdaric", "runtime_client", "simplejson", "snapshot_restore_py")
 _ANSWER_SECONDS = 330
+# The same client, and every call to AWS noted in $RECORD_CALLS: function, service, operation, parameters.
+_RECORDED = """
+import json, os, runpy, sys
+from botocore.client import BaseClient
+make = BaseClient._make_api_call
+def note(self, operation, parameters):
+    with open(os.environ["RECORD_CALLS"], "a") as file:
+        named = {key: value for key, value in parameters.items() if isinstance(value, str)}
+        line = [os.environ["AWS_LAMBDA_FUNCTION_NAME"], self.meta.service_model.service_name, operation, named]
+        file.write(json.dumps(line) + chr(10))
+    return make(self, operation, parameters)
+BaseClient._make_api_call = note
+sys.argv[0] = "awslambdaric"
+runpy.run_module("awslambdaric", run_name="__main__", alter_sys=True)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +57,16 @@ class InitError(Exception):
 class Environment:
     """A running function. Starts with the first invocation; close() ends it."""
 
-    def __init__(self, package: Path, variables: dict[str, str], *, name: str, handler: str, seconds: int) -> None:
+    def __init__(
+        self,
+        package: Path,
+        variables: dict[str, str],
+        *,
+        name: str,
+        handler: str = "handler.lambda_handler",
+        seconds: int = 300,
+        record: bool = False,
+    ) -> None:
         self._events: queue.Queue[tuple[str, str]] = queue.Queue()
         self._answers: queue.Queue[tuple[str, Any]] = queue.Queue()
         self._lock = threading.Lock()
@@ -54,8 +78,8 @@ class Environment:
         self.log_path = package.parent / f"{name}-{uuid.uuid4().hex[:8]}.log"
         self._log = self.log_path.open("wb")
         self._process = subprocess.Popen(
-            # -S: without this environment's packages; -P: without the current folder but through LAMBDA_TASK_ROOT
-            [sys.executable, "-S", "-m", "awslambdaric", handler],
+            # -S: without this environment's packages
+            [sys.executable, "-S", *(["-c", _RECORDED] if record else ["-m", "awslambdaric"]), handler],
             cwd=package,
             env={
                 "PATH": os.defpath,
@@ -74,6 +98,7 @@ class Environment:
                 "AWS_DEFAULT_REGION": "us-east-1",
                 "AWS_ACCESS_KEY_ID": "role",
                 "AWS_SECRET_ACCESS_KEY": "role",
+                **({"RECORD_CALLS": os.environ["RECORD_CALLS"]} if record else {}),
                 **variables,
             },
             stdout=self._log,
