@@ -108,7 +108,7 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = env_str("TIME_ZONE", "UTC")
 USE_I18N = False
 USE_TZ = True
-STATIC_URL = "static/"
+STATIC_URL = f"{FORCE_SCRIPT_NAME or ''}/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 # Served from the app folders without a collectstatic on one's own machine, from STATIC_ROOT on Lambda.
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = LOCAL

@@ -71,8 +71,9 @@ def destroy(stage: str) -> None:
         cloudformation.get_waiter("stack_delete_complete").wait(StackName=STAGES[stage]["stack"])
     except (ClientError, WaiterError) as error:
         raise Stop(
-            f"AWS did not delete the stack: {error}. If it is the database's protection, lift it with: "
-            f"make deploy STAGE={stage} DELETION_PROTECTION=false"
+            f"AWS did not delete the stack: {error}\n"
+            f"The database's protection is lifted with: make deploy STAGE={stage} DELETION_PROTECTION=false\n"
+            "Network interfaces of deleted functions go after some 20 minutes: then run make destroy again."
         ) from None
     print(
         f"\nGone. Left, because it holds data or history, and cheap:\n"

@@ -25,6 +25,7 @@ from moto.awslambda import models as lambda_models
 from moto.awslambda import urls as lambda_urls
 from moto.awslambda.responses import LambdaResponse
 from moto.awslambda.utils import get_backend
+from moto.ec2.models.vpcs import VPCBackend
 from moto.iam.access_control import PermissionResult
 from moto.rds.models import DBInstance
 from moto.s3 import notifications
@@ -46,6 +47,8 @@ def mend() -> None:
     lambda_models.LambdaFunction._invoke_lambda = _execute  # type: ignore[method-assign]
     notifications._invoke_awslambda = _deliver
     _mend_buckets()
+    # CloudFormation finds the order in which things can go; moto gives up on the first dependency.
+    VPCBackend.delete_vpc = lambda self, vpc_id: self.vpcs.pop(vpc_id, None)  # type: ignore
     # moto enforces bucket policies without their conditions: "deny all that is not TLS" would deny all.
     FakeBucket.get_permission = lambda self, action, resource: PermissionResult.NEUTRAL  # type: ignore[method-assign]
     ses_urls.url_paths[r"{0}/v2/email/account$"] = SESV2Response.dispatch
@@ -53,15 +56,26 @@ def mend() -> None:
 
 
 def _mend_buckets() -> None:
-    """moto's CloudFormation forgets versioning."""
+    """moto's CloudFormation forgets versioning, public access and encryption."""
     create = FakeBucket.create_from_cloudformation_json.__func__  # type: ignore[attr-defined]
 
-    def create_versioned(cls: Any, name: str, template: Any, *args: Any, **kwargs: Any) -> Any:
+    def create_all(cls: Any, name: str, template: Any, *args: Any, **kwargs: Any) -> Any:
         bucket = create(cls, name, template, *args, **kwargs)
-        bucket.versioning_status = template["Properties"].get("VersioningConfiguration", {}).get("Status")
+        properties, s3 = template["Properties"], boto3.client("s3")
+        bucket.versioning_status = properties.get("VersioningConfiguration", {}).get("Status")
+        s3.put_public_access_block(
+            Bucket=bucket.name, PublicAccessBlockConfiguration=properties["PublicAccessBlockConfiguration"]
+        )
+        rules = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        by_default = [
+            {"ApplyServerSideEncryptionByDefault": rule["ServerSideEncryptionByDefault"]} for rule in rules
+        ]
+        s3.put_bucket_encryption(
+            Bucket=bucket.name, ServerSideEncryptionConfiguration={"Rules": by_default}
+        )
         return bucket
 
-    FakeBucket.create_from_cloudformation_json = classmethod(create_versioned)  # type: ignore[assignment]
+    FakeBucket.create_from_cloudformation_json = classmethod(create_all)  # type: ignore[assignment]
 
 
 def _mend_database() -> None:
@@ -137,34 +151,42 @@ def _mend_functions() -> None:
 # --- functions that run -----------------------------------------------------------------------------
 
 _folder = Path(tempfile.mkdtemp(prefix="lambda-"))
-_environments: dict[tuple[str, str, str], Environment] = {}
-_starting = threading.Lock()
+_idle: dict[str, list[Environment]] = {}
+_lock = threading.Lock()
 
 
 def _execute(self: Any, event: Any = None) -> tuple[str, bool, str]:
     """Run one invocation: the result or error as JSON text, whether it is an error, and the log."""
     variables = {**self.environment_vars, **json.loads(os.environ.get("LAMBDA_VARIABLES", "{}"))}
-    key = (self.function_name, self.code_sha_256, json.dumps(variables, sort_keys=True))
-    with _starting:
-        if key not in _environments:
-            package = _folder / self.code_sha_256.replace("/", "_")
-            if not package.exists():
-                with zipfile.ZipFile(_bytes_of(self)) as archive:
-                    archive.extractall(package)
-            _environments[key] = Environment(
-                package,
-                variables,
-                name=self.function_name,
-                handler=self.handler,
-                seconds=self.timeout,
-                record=bool(os.environ.get("RECORD_CALLS")),
-            )
+    key = json.dumps([self.function_name, self.code_sha_256, variables], sort_keys=True)
+    environment = _take(self, key, variables)
     try:
-        answer = _environments[key].invoke(event)
+        answer = environment.invoke(event)
     except InitError as error:
-        _environments.pop(key).close()
+        environment.close()
         return json.dumps({"errorMessage": str(error), "errorType": "Init"}), True, ""
-    return json.dumps(answer.payload), answer.failed, _environments[key].log()[-4000:]
+    _idle[key].append(environment)
+    return json.dumps(answer.payload), answer.failed, environment.log()[-4000:]
+
+
+def _take(function: Any, key: str, variables: dict[str, str]) -> Environment:
+    """An environment that nobody uses, or a new one: as many invocations at once as there are events."""
+    with _lock:
+        idle = _idle.setdefault(key, [])
+        if idle:
+            return idle.pop()
+        package = _folder / function.code_sha_256.replace("/", "_")
+        if not package.exists():
+            with zipfile.ZipFile(_bytes_of(function)) as archive:
+                archive.extractall(package)
+    return Environment(
+        package,
+        variables,
+        name=function.function_name,
+        handler=function.handler,
+        seconds=function.timeout,
+        record="RECORD_CALLS" in os.environ,
+    )
 
 
 def _bytes_of(function: Any) -> Any:
