@@ -1,6 +1,6 @@
 """moto's server, mended where a deployment needs more of AWS than it gives, and with functions that run.
 
-    python -m tests.infra.moto_aws PORT         serve until standard input closes, as local.aws does
+    python -m tests.infra.moto_aws PORT         serve until standard input closes, as local.aws_server does
 
 What is mended: resource types that its CloudFormation doesn't know, what its Lambda forgets (dead-letter
 configuration, the status of AddPermission, function URLs, account settings), and execution: an invoked
@@ -33,7 +33,7 @@ from moto.s3.models import FakeBucket
 from moto.sesv2 import urls as ses_urls
 from moto.sesv2.responses import SESV2Response
 
-from local import aws
+from local import aws_server
 from tests.infra import moto_resources  # noqa: F401 - moto finds them as subclasses
 from tests.infra.runtime import Environment, InitError
 
@@ -225,4 +225,4 @@ if __name__ == "__main__":
     got_request_exception.connect(_show)
     os.environ["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{sys.argv[1]}"
     os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
-    aws._serve(int(sys.argv[1]))
+    aws_server._serve(int(sys.argv[1]), None)
