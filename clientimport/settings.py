@@ -49,6 +49,8 @@ DEBUG = env_bool("DJANGO_DEBUG", False)
 SECRET_KEY = local_secret_key(LOCAL_DIR) if LOCAL else resolve_secret(env_required("DJANGO_SECRET_KEY"))
 ALLOWED_HOSTS = list(env_list("ALLOWED_HOSTS", ("127.0.0.1", "localhost") if LOCAL else (".amazonaws.com",)))
 ADMIN_URL = env_str("ADMIN_URL", f"http://127.0.0.1:{LOCAL_ADMIN_PORT}/admin/")
+# API Gateway's own address begins with the stage (https://….amazonaws.com/production/admin/).
+FORCE_SCRIPT_NAME = env_str("SCRIPT_NAME") or None
 CODE_VERSION = env_str("CODE_VERSION", env_str("AWS_LAMBDA_FUNCTION_VERSION", "local"))
 
 INSTALLED_APPS = [
@@ -102,7 +104,7 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = env_str("TIME_ZONE", "UTC")
 USE_I18N = False
 USE_TZ = True
-STATIC_URL = "static/"
+STATIC_URL = f"{FORCE_SCRIPT_NAME or ''}/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 # Served from the app folders without a collectstatic on one's own machine, from STATIC_ROOT on Lambda.
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = LOCAL
@@ -210,6 +212,7 @@ IMPORT_RETRY_SECONDS = env_int("IMPORT_RETRY_SECONDS", 30)
 RECONCILE_AFTER_SECONDS = env_int("RECONCILE_AFTER_SECONDS", 600)
 # Lambda function that executes queued runs; on the local platform the queue that its loop reads.
 IMPORT_FUNCTION = env_str("IMPORT_FUNCTION", "ClientDataImportProcessor")
+CLEANER_FUNCTION = env_str("CLEANER_FUNCTION", "ClientDataFileCleaner")
 IMPORT_QUEUE = "client-data-import-events"
 IMPORT_DEAD_LETTER_QUEUE = env_str("IMPORT_DEAD_LETTER_QUEUE", "client-data-import-dlq")
 

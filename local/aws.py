@@ -40,7 +40,7 @@ class NotStarted(Exception):
 
 
 @contextmanager
-def running(port: int, memory: Path | None = None) -> Iterator[str]:
+def running(port: int, memory: Path | None = None, module: str = "local.aws_server") -> Iterator[str]:
     """Serve on the port (0: any free one) and yield the endpoint's URL; raises PortInUse, NotStarted.
 
     With a folder as `memory`, objects and messages outlive the process; see restore().
@@ -49,7 +49,7 @@ def running(port: int, memory: Path | None = None) -> Iterator[str]:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as errors:
         server = subprocess.Popen(
-            [sys.executable, "-m", "local.aws_server", str(port), *([str(memory)] if memory else [])],
+            [sys.executable, "-m", module, str(port), *([str(memory)] if memory else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

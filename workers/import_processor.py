@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db import close_old_connections
 
+from clients import metrics
 from clients.events import uploads
 from clients.importing import service
 from clients.importing.problems import ImportFailed, ImportingError
@@ -41,7 +42,8 @@ def run_queued(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if not isinstance(run_id, int):
         logger.warning("no run named", extra={"run": repr(run_id)[:40]})
         return {"runs": []}
-    return _run_all([lambda: service.import_queued(run_id, invocation_of(context))])
+    invocation = invocation_of(context)
+    return _run_all([lambda: metrics.emit(service.import_queued(run_id, invocation), invocation.request_id)])
 
 
 def invocation_of(context: Any) -> Invocation:
@@ -56,7 +58,7 @@ def invocation_of(context: Any) -> Invocation:
 
 
 def _job(version: ObjectVersion, invocation: Invocation) -> Callable[[], ImportRun]:
-    return lambda: service.import_upload(version, invocation)
+    return lambda: metrics.emit(service.import_upload(version, invocation), invocation.request_id)
 
 
 def _run_all(jobs: list[Callable[[], ImportRun]]) -> dict[str, Any]:
@@ -74,5 +76,6 @@ def _run_all(jobs: list[Callable[[], ImportRun]]) -> dict[str, Any]:
         else:
             runs.append({"run": run.pk, "state": str(run.state)})
     if failures:
+        metrics.emit_failures(len(failures))
         raise ImportFailed("; ".join(failures))
     return {"runs": runs}

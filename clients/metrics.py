@@ -1,0 +1,54 @@
+"""What CloudWatch learns about a run, in the embedded metric format: one line in the log, no call to AWS.
+
+infra/template.yaml draws and watches these; the dimension `service` is the function's name.
+"""
+
+import os
+
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+from django.conf import settings
+
+from clients.models import ImportRun
+from clients.models.import_run import State
+
+NAMESPACE = "ClientImport"
+_FILES = {
+    State.SUCCEEDED: "FilesImported",
+    State.PARTIAL: "FilesImported",
+    State.REJECTED: "FilesRejected",
+    State.SKIPPED: "FilesSkipped",
+}
+
+
+def emit(run: ImportRun, request_id: str) -> ImportRun:
+    """Report a run that this request finished; one that it found finished was reported by another."""
+    if run.request_id != request_id or State(run.state) not in _FILES:
+        return run
+    values = {
+        _FILES[State(run.state)]: 1,
+        "RowsInserted": run.inserted,
+        "RowsUpdated": run.updated,
+        "RowsUnchanged": run.unchanged,
+        "RowsRejected": run.rejected,
+    }
+    seconds = None
+    if run.started_at and run.finished_at:
+        seconds = (run.finished_at - run.started_at).total_seconds()
+    _write(values, seconds)
+    return run
+
+
+def emit_failures(attempts: int) -> None:
+    """Report attempts that failed; Lambda makes others."""
+    _write({"FilesFailed": attempts}, None)
+
+
+def _write(counts: dict[str, int], seconds: float | None) -> None:
+    if not settings.ON_LAMBDA:
+        return
+    metrics = EphemeralMetrics(namespace=NAMESPACE, service=os.environ["AWS_LAMBDA_FUNCTION_NAME"])
+    for name, value in counts.items():
+        metrics.add_metric(name, MetricUnit.Count, value)
+    if seconds is not None:
+        metrics.add_metric("ImportSeconds", MetricUnit.Seconds, seconds)
+    metrics.flush_metrics()
