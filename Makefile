@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test check format bench clean
+.PHONY: run test check format bench chaos clean
 
 run: $(INSTALLED) ## the whole platform on this machine: http://127.0.0.1:8000/admin/
 	$(BIN)/python manage.py runlocal samples/clients.csv
@@ -23,6 +23,9 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
+chaos: $(INSTALLED) ## break things N times at random, compare with an independent model
+	$(BIN)/python -m tests.chaos --rounds $(or $(N),100)
+
 bench: $(INSTALLED) ## the speed table of DESIGN.md, section 8
 	$(BIN)/python -m benchmarks $(ARGS)
 
@@ -35,3 +38,5 @@ $(INSTALLED): requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
+
+-include infra/deploy.mk
