@@ -65,6 +65,7 @@ class CsvReader:
         self._open_size = 0  # characters in the blocks that the last batch came from
         self._blocks = self._text_blocks()
         self._delimiter, self.layout, self._headed = self._look_at_first_line()
+        self._space_before_quote = re.compile(rf'(?:^|{re.escape(self._delimiter)}) +"', re.MULTILINE)
 
     @property
     def bytes_read(self) -> int:
@@ -205,7 +206,8 @@ class CsvReader:
             chain.from_iterable(self._feed(text)),
             delimiter=self._delimiter,
             strict=True,
-            skipinitialspace=True,
+            # Where no quote stands behind a space, cells keep their spaces for the error file.
+            skipinitialspace=self._space_before_quote.search(text) is not None,
         )
         while True:
             line = self._line + 1

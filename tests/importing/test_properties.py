@@ -1,0 +1,309 @@
+"""What holds for every file, whatever is in it."""
+
+import csv
+import gzip
+import io
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import connection
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from clients.importing.columns import BY_FIELD, COLUMNS, DEFAULT_LAYOUT, TITLES, neutralise, restore
+from clients.importing.problems import FileFault
+from clients.importing.reader import CsvReader
+from clients.importing.rules import Rules
+from clients.importing.stored import Limits
+from clients.importing.validation import ValidatedRows
+from clients.models import Client, ClientChange, RejectedRow
+from clients.models.import_run import ImportRun, State
+from tests.importing.conftest import ImportBytes
+
+STATUSES = ("Active", "Inactive")
+RULES = Rules(STATUSES)
+# The database is emptied by hand where an example needs it.
+with_database = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+without_database = settings(max_examples=150, deadline=None)
+
+encodable = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+awkward = st.sampled_from(
+    ['"', "'", ",", ";", "\t", "|", "\n", "\r", "\r\n", " ", "\\", "\\N", "\\.", "é", "李", "😀", "="]
+)
+cell = st.lists(st.one_of(encodable, awkward), max_size=8).map("".join)
+
+
+def read(content: bytes, limits: Limits | None = None) -> list[tuple[int, list[str]]]:
+    reader = CsvReader(io.BytesIO(content), limits)
+    return [row for batch in reader for row in zip(batch.lines, batch.rows, strict=True)]
+
+
+@without_database
+@given(
+    rows=st.lists(st.lists(cell, min_size=5, max_size=5), min_size=1, max_size=8),
+    delimiter=st.sampled_from(",;\t|"),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]),
+    line_end=st.sampled_from(["\n", "\r\n", "\r"]),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+    compressed=st.booleans(),
+)
+def test_what_pythons_csv_writes_comes_back(
+    rows: list[list[str]], delimiter: str, quoting: int, line_end: str, encoding: str, compressed: bool
+) -> None:
+    # An @ in the second of two lines would make a cell look like a swallowed row, which the guard refuses.
+    rows = [[text.replace("@", "") for text in row] for row in rows]
+    if quoting == csv.QUOTE_MINIMAL:
+        # Python quotes a line break only if it is one of its own line end's: such a file can't be read back.
+        foreign = str.maketrans("", "", "".join({"\r", "\n"} - set(line_end)))
+        rows = [[text.translate(foreign) for text in row] for row in rows]
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, delimiter=delimiter, quoting=quoting, lineterminator=line_end)  # type: ignore[arg-type]
+    writer.writerow(TITLES)
+    writer.writerows(rows)
+    content = file.getvalue().encode(encoding)
+    if compressed:
+        content = gzip.compress(content)
+
+    # A space before a quote may be the writer's or the cell's; the contract trims it either way.
+    assert [[text.lstrip(" ") for text in cells] for _, cells in read(content)] == [
+        [text.lstrip(" ") for text in row] for row in rows
+    ]
+
+
+@without_database
+@given(rows=st.lists(st.lists(cell, min_size=5, max_size=5), min_size=1, max_size=8))
+def test_line_numbers_are_those_an_editor_shows(rows: list[list[str]]) -> None:
+    rows = [[text.replace("@", "") for text in row] for row in rows]
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, quoting=csv.QUOTE_ALL)
+    writer.writerow(TITLES)
+    expected = []
+    for row in rows:
+        # An editor breaks lines at \r\n, \r and \n, and at nothing else.
+        expected.append(file.getvalue().replace("\r\n", "\n").replace("\r", "\n").count("\n") + 1)
+        writer.writerow(row)
+    assert [line for line, _ in read(file.getvalue().encode())] == expected
+
+
+csv_like = st.lists(
+    st.sampled_from(
+        [b"Name", b"Email", b"Company", b"Phone", b"Status", b"a@example.com", b"Active", b",", b";", b"\t", b"\n",
+         b"\r", b'"', b'""', b" ", b"\\", b"\0", b"\xff", b"\xe9", b"\xc3", b"'", b"x", b"+12345", b"\x1f\x8b", b"\xff\xfe"]
+    ),
+    max_size=60,
+).map(b"".join)  # fmt: skip
+header_first = csv_like.map(lambda rest: b"Name,Email,Company,Phone,Status\n" + rest)
+
+
+@without_database
+@given(st.one_of(st.binary(max_size=300), csv_like, header_first))
+@example(b'Name,Email,Company,Phone,Status\n"\r\n')
+def test_any_bytes_are_read_or_refused_and_no_row_is_made_up(content: bytes) -> None:
+    try:
+        rows = read(content)
+    except FileFault as fault:
+        assert fault.message
+        return
+    if content.startswith((b"\x1f\x8b", b"\xff\xfe", b"\xfe\xff")):
+        return
+    if not rows:
+        return
+    lines = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    numbers = [line for line, _ in rows]
+    assert numbers == sorted(set(numbers))
+    for (line, cells), next_line in zip(rows, [*numbers[1:], len(lines) + 1], strict=True):
+        held = b"\n".join(lines[line - 1 : next_line - 1])
+        for text in "".join(cells).split():
+            # Every ASCII letter of a cell stands in the lines that the row takes up.
+            assert all(character.encode() in held for character in text if character.isascii())
+
+
+@without_database
+@given(st.one_of(st.binary(max_size=2000), header_first), st.integers(100, 400))
+def test_limits_hold_whatever_comes(content: bytes, characters: int) -> None:
+    limits = Limits(rows=5, cells_per_row=10, row_characters=characters)
+    try:
+        rows = read(content, limits)
+    except FileFault:
+        return
+    assert len(rows) <= 5
+    assert all(len(cells) <= 10 for _, cells in rows)
+    assert all(sum(map(len, cells)) <= characters for _, cells in rows)
+
+
+likely_email = st.one_of(
+    st.emails(),
+    st.from_regex(r"[a-zA-Z0-9.\"'+=_-]{0,8}@[a-zA-Z0-9.-]{1,12}\.[a-zA-Z]{1,4}", fullmatch=True),
+    st.lists(st.sampled_from(list('ab.@-_+"\\ [1]:é\u212aſ\t=')), max_size=14).map("".join),
+)
+
+
+@without_database
+@given(likely_email)
+@example('"quoted\\ local"@example.com')
+@example("user@[127.0.0.1]")
+@example("user@localhost")
+@example("a@" + "b" * 64 + ".com")
+def test_the_email_rule_accepts_what_djangos_validator_accepts(text: str) -> None:
+    canonical, problem = RULES.clean_cell(BY_FIELD["email"], text)
+    prepared = " ".join(restore(text.strip()).split())
+    try:
+        validate_email(prepared)
+        accepted = len(prepared.lower()) <= 100
+    except ValidationError:
+        accepted = False
+    assert (problem is None) == accepted or (problem is not None and problem.code == "control-character")
+    if problem is None:
+        assert canonical == prepared.lower()
+
+
+likely_row = st.tuples(
+    st.one_of(cell, st.just("Ada Lovelace")),
+    likely_email,
+    st.one_of(cell, st.just("Acme, Inc")),
+    st.one_of(st.just(""), st.from_regex(r"\+?[0-9]{1,17}", fullmatch=True), cell),
+    st.one_of(st.sampled_from(STATUSES), cell),
+)
+
+
+@without_database
+@given(likely_row)
+def test_the_fast_lane_says_what_the_full_rules_say(row: tuple[str, ...]) -> None:
+    full = [RULES.clean_cell(column, text) for column, text in zip(COLUMNS, row, strict=True)]
+    if RULES.fast_lane("\t".join(row)) and max(map(len, row)) <= 100:
+        assert full == [(text, None) for text in row]
+    problems = [problem for _, problem in full if problem]
+    assert RULES.clean_row(row, DEFAULT_LAYOUT) == (problems or tuple(text for text, _ in full))
+
+
+@without_database
+@given(st.one_of(cell, st.from_regex(r"'*[=+@\t\r-].*", fullmatch=True)))
+def test_a_neutralised_cell_is_harmless_and_can_be_restored(text: str) -> None:
+    """Promise 18."""
+    assert not neutralise(text).startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert restore(neutralise(text)) == text
+
+
+@without_database
+@given(st.lists(likely_row, max_size=6))
+def test_copy_text_has_one_line_a_row(rows: list[tuple[str, ...]]) -> None:
+    file = io.StringIO(newline="")
+    csv.writer(file).writerows(
+        [
+            TITLES,
+            *[[text.replace("@", "", 1) if n != 1 else text for n, text in enumerate(row)] for row in rows],
+        ]
+    )
+    try:
+        validated = ValidatedRows(CsvReader(io.BytesIO(file.getvalue().encode())), STATUSES)
+        text = b"".join(validated.blocks())
+    except FileFault:
+        return
+    assert text.count(b"\n") == validated.valid
+    assert all(line.count(b"\t") == 6 for line in text.splitlines())
+    assert validated.take_rejected().count(b"\n") == validated.rejected
+
+
+# --- with the database ------------------------------------------------------------------------------
+
+emails = st.sampled_from(["a@example.com", "B@example.com", "b@example.com", "c@example.com"])
+small_row = st.tuples(
+    st.sampled_from(["Ada", "Bob", ""]), emails, st.just("Acme"), st.sampled_from(["", "12345", "99999"]), st.just("Active")
+)  # fmt: skip
+
+
+def csv_of(rows: list[tuple[str, ...]]) -> bytes:
+    file = io.StringIO(newline="")
+    csv.writer(file).writerows([TITLES, *rows])
+    return file.getvalue().encode()
+
+
+def expected(
+    stored: dict[str, tuple[str, ...]], rows: list[tuple[str, ...]], policy: str
+) -> tuple[dict[str, tuple[str, ...]], dict[str, int], set[int]]:
+    """DESIGN.md, section 5, in ten lines of Python: clients, counts, and lines rejected."""
+    after, counts, rejected, seen = (
+        dict(stored),
+        dict.fromkeys(("inserted", "updated", "unchanged"), 0),
+        set(),
+        set(),
+    )
+    for line, (name, email, company, phone, status) in enumerate(rows, start=2):
+        email = email.lower()
+        if not name or email in seen:
+            rejected.add(line)
+            continue
+        seen.add(email)
+        old = stored.get(email)
+        new = (name, company, phone or (old[2] if old and policy == "update" else ""), status)
+        if old is None or (old != new and policy == "update"):
+            after[email] = new
+            counts["inserted" if old is None else "updated"] += 1
+        elif old == new:
+            counts["unchanged"] += 1
+        else:
+            rejected.add(line)
+    return after, counts, rejected
+
+
+def table() -> dict[str, tuple[str, ...]]:
+    rows = Client.objects.values_list("email", "name", "company", "phone", "status")
+    return {row[0]: tuple(row[1:]) for row in rows}
+
+
+def sequences() -> list[tuple[str, int]]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT sequencename, last_value FROM pg_sequences"
+            " WHERE sequencename ~ '^(clients|client_changes)_id' ORDER BY 1"
+        )
+        return list(cursor.fetchall())
+
+
+def counts_of(run: ImportRun) -> dict[str, int]:
+    return {name: getattr(run, name) for name in ("inserted", "updated", "unchanged")}
+
+
+@with_database
+@given(
+    first=st.lists(small_row, max_size=5),
+    second=st.lists(small_row, max_size=6),
+    policy=st.sampled_from(["reject", "update"]),
+)
+def test_imports_do_what_the_contract_says_and_previews_foretell_it(
+    first: list[tuple[str, ...]], second: list[tuple[str, ...]], policy: str, import_bytes: ImportBytes
+) -> None:
+    for model in (Client, ClientChange, RejectedRow):
+        model.objects.all().delete()
+    import_bytes(csv_of(first))
+    stored, numbers = table(), sequences()
+    after, counts, rejected = expected(stored, second, policy)
+
+    preview = import_bytes(csv_of(second), policy=policy, preview=True)
+    assert (table(), sequences()) == (stored, numbers)
+    run = import_bytes(csv_of(second), policy=policy)
+
+    assert table() == after
+    for each in (preview, run):
+        assert counts_of(each) == counts
+        assert set(each.rejected_rows.values_list("line", flat=True)) == rejected
+        assert each.rejected == len(rejected)
+        assert each.read == len(second) == sum(counts.values()) + len(rejected)
+        assert each.state == (State.PARTIAL if rejected else State.SUCCEEDED)
+        assert sum(each.problem_counts.values()) == len(rejected)
+    changes = ClientChange.objects.filter(run=run)
+    assert changes.count() == counts["updated"]
+    assert {(c.client.email, c.name, c.phone) for c in changes} == {
+        (email, stored[email][0], stored[email][2]) for email in stored if after[email] != stored[email]
+    }
+
+
+@with_database
+@given(st.lists(likely_row, max_size=6))
+def test_every_row_is_accounted_for(import_bytes: ImportBytes, rows: list[tuple[str, ...]]) -> None:
+    run = import_bytes(csv_of(rows))
+    assert run.read == run.inserted + run.updated + run.unchanged + run.rejected
+    assert run.rejected == run.rejected_rows.count()
+    assert run.state in (State.SUCCEEDED, State.PARTIAL, State.REJECTED)
