@@ -26,7 +26,7 @@ _LIST = "admin:clients_importrun_changelist"
 
 # The chart's space, in the units of its viewBox.
 WIDTH, HEIGHT = 420, 150
-_LEFT, _TOP, _BOTTOM = 44, 10, 20
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 10, 20
 _KINDS = ("inserted", "updated", "rejected")
 
 
@@ -111,7 +111,7 @@ def chart(rows: dict[date, dict[str, int]], since: date) -> dict[str, Any]:
     totals = {day: sum(rows.get(day, {}).values()) for day in days}
     top = _round_up(max(totals.values()))
     height = HEIGHT - _TOP - _BOTTOM
-    step = (WIDTH - _LEFT) / _DAYS
+    step = (WIDTH - _LEFT - _RIGHT) / _DAYS
     bars = []
     for number, day in enumerate(days):
         x = _LEFT + number * step + step * 0.15
@@ -136,6 +136,7 @@ def chart(rows: dict[date, dict[str, int]], since: date) -> dict[str, Any]:
         "width": WIDTH,
         "height": HEIGHT,
         "left": _LEFT,
+        "right": WIDTH - _RIGHT,
         "empty": not any(totals.values()),
     }
 

@@ -32,7 +32,7 @@ COUNTS = ("inserted", "updated", "unchanged", "rejected")
 
 @admin.register(ImportRun)
 class ImportRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    list_display = ("file", "badge", "mode", *COUNTS, "uploader", "received")
+    list_display = ("file", "badge", *COUNTS, "received")
     list_display_links = ("file",)
     list_filter = ("state", "mode", "trigger", "conflict_policy")
     date_hierarchy = "created_at"
@@ -85,7 +85,7 @@ class ImportRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         may_upload = request.user.has_perm("clients.upload_importrun")
-        return super().changelist_view(request, {**(extra_context or {}), "may_upload": may_upload})
+        return super().changelist_view(request, {"title": "Import runs", "may_upload": may_upload})
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None

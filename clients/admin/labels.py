@@ -6,7 +6,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from clients.models import ImportRun
-from clients.models.import_run import State
+from clients.models.import_run import Mode, State
 
 # Which of the stylesheet's four badges a state wears, and the sign that tells it without colour.
 _BADGES = {
@@ -19,6 +19,9 @@ _BADGES = {
     State.SKIPPED: ("wait", "»"),
     State.UNDONE: ("wait", "↶"),
 }
+
+# A preview imports nothing, not even partly.
+_PREVIEWED = {State.SUCCEEDED: "No problems", State.PARTIAL: "Some problems"}
 
 _PROBLEMS = {
     "missing": "empty",
@@ -38,12 +41,17 @@ _PROBLEMS = {
 def badge(run: ImportRun) -> SafeString:
     """The run's state as a badge; a preview says that it is one."""
     kind, sign = _BADGES[State(run.state)]
-    return format_html(
+    badge = format_html(
         '<span class="badge badge-{}"><span aria-hidden="true">{}</span> {}</span>',
         kind,
         sign,
-        run.get_state_display(),
+        _PREVIEWED.get(State(run.state), run.get_state_display())
+        if run.mode == Mode.PREVIEW
+        else run.get_state_display(),
     )
+    if run.mode == Mode.PREVIEW:
+        return format_html('{} <span class="badge badge-wait">Preview</span>', badge)
+    return badge
 
 
 @dataclass(frozen=True, slots=True)
