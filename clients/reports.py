@@ -53,6 +53,14 @@ def headline(run: ImportRun) -> str:
             return "file rejected, nothing imported"
         case State.FAILED:
             return "import failed, nothing imported"
+        case State.UNDONE:
+            return f"undone; it was {_imported(run)}"
+        case State.QUEUED:
+            return "waiting for the worker"
+        case State.RUNNING:
+            return "preview under way" if run.mode == Mode.PREVIEW else "import under way"
+        case State.SKIPPED:
+            return "skipped, a newer upload takes its place"
     return run.get_state_display().lower()
 
 

@@ -34,7 +34,7 @@ class ClientAdmin(ExportMixin, admin.ModelAdmin):  # type: ignore[misc,type-arg]
     ) -> HttpResponse:
         client = options.get("obj")
         context["client_history"] = history(client) if client else []
-        return super().render_change_form(request, context, *args, **options)  # type: ignore[no-any-return]
+        return super().render_change_form(request, context, *args, **options)
 
     def save_model(self, request: HttpRequest, obj: Client, form: Any, change: bool) -> None:
         """What a person wrote belongs to no run any more: no undo takes it back."""

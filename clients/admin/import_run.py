@@ -17,7 +17,10 @@ from django.http import (
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.formats import date_format
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+from django.utils.timezone import localtime
 from django.views.decorators.http import require_POST
 
 from clients import actions, dead_letters
@@ -25,14 +28,14 @@ from clients.actions import Refused
 from clients.admin import downloads, labels, run_page, undo_page, upload
 from clients.importing.retry import describe
 from clients.models import ImportRun
+from clients.reports import headline
 
 View = Callable[..., HttpResponseBase]
-COUNTS = ("inserted", "updated", "unchanged", "rejected")
 
 
 @admin.register(ImportRun)
 class ImportRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    list_display = ("file", "badge", *COUNTS, "received")
+    list_display = ("file", "badge", "what_happened", "received")
     list_display_links = ("file",)
     list_filter = ("state", "mode", "trigger", "conflict_policy")
     date_hierarchy = "created_at"
@@ -50,9 +53,13 @@ class ImportRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def badge(self, run: ImportRun) -> SafeString:
         return labels.badge(run)
 
+    @admin.display(description="What happened")
+    def what_happened(self, run: ImportRun) -> str:
+        return capfirst(headline(run))
+
     @admin.display(description="Received", ordering="created_at")
-    def received(self, run: ImportRun) -> Any:
-        return run.created_at
+    def received(self, run: ImportRun) -> str:
+        return date_format(localtime(run.created_at), "j M Y, H:i")
 
     # An audit: nobody adds to it, changes it or deletes from it by hand.
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -24,7 +24,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 from local.delivery import Delivery
 
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
-PASSWORD = "correct horse battery staple"  # noqa: S105
+PASSWORD = "correct horse battery staple"
 WIDTHS = (1280, 390)
 _FLAGS = (
     "--headless",
@@ -54,7 +54,8 @@ class Page:
 
     def find(self, selector: str) -> WebElement:
         """The first element, once it is there."""
-        return self._wait(lambda: self.driver.find_element(By.CSS_SELECTOR, selector))
+        found: WebElement = self._wait(lambda: self.driver.find_element(By.CSS_SELECTOR, selector))
+        return found
 
     def wait_for_text(self, text: str) -> None:
         self._wait(lambda: text in self.text, f"“{text}” does not appear; the page says:")
@@ -90,7 +91,13 @@ class Page:
 
     def downloaded(self, pattern: str) -> Path:
         """The file that was just downloaded, once it is complete."""
-        return self._wait(lambda: next(iter(self.downloads.glob(pattern)), None))
+        path: Path = self._wait(lambda: next(iter(self.downloads.glob(pattern)), None))
+        return path
+
+    def errors(self) -> list[str]:
+        """What the browser's console complains about since last asked: broken links, scripts, the CSP."""
+        log: list[dict[str, str]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+        return [entry["message"] for entry in log if entry["level"] == "SEVERE"]
 
     def violations(self) -> list[str]:
         """What axe-core finds against WCAG 2.2 A and AA on this page."""
@@ -137,9 +144,7 @@ class Page:
 
 
 @pytest.fixture(scope="session")
-def driver(
-    tmp_path_factory: pytest.TempPathFactory, live_server: LiveServer
-) -> Iterator[webdriver.Chrome]:
+def driver(tmp_path_factory: pytest.TempPathFactory, live_server: LiveServer) -> Iterator[webdriver.Chrome]:
     """One for all tests; it quits before the live server, whose threads it keeps busy."""
     chromium, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
     if not (chromium and chromedriver):
