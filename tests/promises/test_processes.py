@@ -135,7 +135,7 @@ def test_promise_8_a_worker_that_wakes_up_after_a_take_over_is_fenced_off(
     """Frozen while it validates: its connection is alive when it wakes up, and it goes on to the end."""
     event, world = upload("a.csv", csv_of(ROWS)), workers.world
     frozen = workers.start(event, "frozen")
-    wait_until(lambda: world.rows("SELECT FROM import_runs WHERE state = 'running'"))
+    wait_until(lambda: world.rows("SELECT FROM import_runs WHERE state = 'running' AND read > 0"))
     frozen.signal(signal.SIGSTOP)
     assert world.rows("SELECT state FROM import_runs") == [("running",)]
 
