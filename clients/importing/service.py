@@ -24,13 +24,12 @@ from clients.importing.problems import (
     Fenced,
     FileFault,
     ImportFailed,
-    ImportingError,
     Interrupted,
     LeaseHeld,
     OutOfTime,
 )
 from clients.importing.reader import CsvReader
-from clients.importing.retry import describe, is_transient, retrying, sqlstate
+from clients.importing.retry import describe, retrying, sqlstate, trace
 from clients.importing.stored import Limits, too_large
 from clients.importing.uploads import is_out_of_date, run_of
 from clients.importing.validation import ValidatedRows
@@ -182,12 +181,16 @@ def _process(
     except ImportRun.DoesNotExist:
         raise
     except Exception as error:
-        # Nobody but the log's reader learns the details, and even there no row's content may appear.
+        # An error's own message may quote a row, so where it came from has to do.
         logger.error(
-            "import failed", extra={"run": run and run.pk, "error": describe(error), "attempts": attempts}
+            "import failed",
+            extra={
+                "run": run and run.pk,
+                "error": describe(error),
+                "attempts": attempts,
+                "trace": trace(error),
+            },
         )
-        if not isinstance(error, ImportingError) and not is_transient(error):
-            logger.debug("cause", exc_info=error)
         if run is not None:
             _give_up(run, error, invocation)
         raise ImportFailed(f"run {run.pk if run else '?'}: {describe(error)}") from None
