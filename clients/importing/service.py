@@ -16,6 +16,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, transaction
+from psycopg2.extensions import TRANSACTION_STATUS_INERROR
 
 from clients import notifications, storage
 from clients.importing import origin
@@ -491,8 +492,11 @@ def _in_time(invocation: Invocation) -> AbstractContextManager[None]:
     """
 
     def limited(execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
-        with context["connection"].connection.cursor() as cursor:
-            cursor.execute("SET statement_timeout = %s", [invocation.milliseconds_for_a_statement])
+        session = context["connection"].connection
+        # An aborted transaction takes nothing but its end, be it a savepoint's.
+        if session.info.transaction_status != TRANSACTION_STATUS_INERROR:
+            with session.cursor() as cursor:
+                cursor.execute("SET statement_timeout = %s", [invocation.milliseconds_for_a_statement])
         return execute(sql, params, many, context)
 
     return connection.execute_wrapper(limited)
