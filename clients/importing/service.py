@@ -169,11 +169,13 @@ def _process(
                 claims_before = run.attempt if claims_before is None else claims_before
                 _attempt(run, source, invocation, progress, new_delivery=run.attempt == claims_before)
     except (LeaseHeld, Fenced) as other:
-        # Whoever holds the run finishes it; should that worker die, its own event is delivered again, or
-        # the reconciler finds the run. To raise would only fill the dead-letter queue with duplicates.
+        # Whoever holds the run finishes it, and should that worker die, its own event is delivered again: to
+        # raise would only fill the dead-letter queue with duplicates. Unless that is its last delivery.
         assert run is not None
-        logger.info("left to another worker", extra={"run": run.pk, "reason": type(other).__name__})
         run.refresh_from_db()
+        logger.info("left to another worker", extra={"run": run.pk, "reason": type(other).__name__})
+        if run.state == State.RUNNING and run.deliveries >= settings.IMPORT_DELIVERIES:
+            raise
         return run
     except (KeyboardInterrupt, SystemExit):
         if run is not None:

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -13,6 +14,7 @@ from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from django.core import mail
 from django.core.mail import EmailMultiAlternatives
 from django.db import OperationalError
+from django.utils import timezone
 from pytest_django import Settings
 
 from clients import notifications, storage
@@ -266,6 +268,24 @@ def test_a_late_sender_can_not_mark_the_mail_of_the_next_attempt_as_sent(
 
     assert notifications.send(ImportRun.objects.get())
     assert len(mail.outbox) == 1
+
+
+@pytest.mark.parametrize(("deliveries", "raises"), [(1, False), (2, False), (3, True)])
+def test_promise_1_a_duplicate_is_dropped_while_another_worker_is_at_it_unless_nobody_else_would_come(
+    deliveries: int, raises: bool
+) -> None:
+    event = put("a.csv", CSV)
+    deliver(event)
+    in_a_minute = timezone.now() + timedelta(minutes=1)
+    ImportRun.objects.update(state=State.RUNNING, lease_expires_at=in_a_minute, deliveries=deliveries)
+
+    if raises:
+        with pytest.raises(ImportFailed, match="another worker"):
+            deliver(event)
+    else:
+        assert deliver(event) == ["running"]
+    run = ImportRun.objects.get()
+    assert (run.attempt, run.deliveries, run.lease_expires_at) == (1, deliveries, in_a_minute)
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.PARTIAL, State.REJECTED, State.SKIPPED, State.UNDONE])
