@@ -183,7 +183,7 @@ def _process(
         raise
     except ImportRun.DoesNotExist:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the run says so
         # An error's own message may quote a row, so where it came from has to do.
         logger.error(
             "import failed",

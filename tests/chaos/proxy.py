@@ -13,7 +13,7 @@ _COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"  # PostgreSQL's simple query
 
 @dataclass
 class Fault:
-    """What the proxy does, once unless `again`. `after` counts COMMITs, or bytes that came from the server."""
+    """What the proxy does, once unless `again`. `after` counts COMMITs, or bytes from the server."""
 
     kind: str  # "cut" | "cut-before-commit" | "swallow-commit"
     after: int = 0

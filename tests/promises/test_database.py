@@ -82,7 +82,20 @@ def raise_sqlstate(code: str) -> None:
 
 @pytest.mark.parametrize(
     "code",
-    ["40001", "40P01", "53100", "53200", "53300", "55P03", "57014", "57P01", "57P02", "57P03", "08006", "25P03"],
+    [
+        "40001",
+        "40P01",
+        "53100",
+        "53200",
+        "53300",
+        "55P03",
+        "57014",
+        "57P01",
+        "57P02",
+        "57P03",
+        "08006",
+        "25P03",
+    ],
 )
 def test_promise_9_errors_that_pass_are_retried_and_nothing_doubles(
     code: str, once: Callable[..., None], event: dict[str, Any]

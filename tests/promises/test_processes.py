@@ -113,9 +113,7 @@ def test_promise_7_a_worker_killed_before_its_mail_has_the_mail_sent_by_the_reco
     event, world = upload("a.csv", csv_of(ROWS)), workers.world
     (world.mailbox / "hang").touch()
     sandbox = workers.start(event)
-    wait_until(
-        lambda: world.rows("SELECT FROM import_runs WHERE notification_claimed_until IS NOT NULL")
-    )
+    wait_until(lambda: world.rows("SELECT FROM import_runs WHERE notification_claimed_until IS NOT NULL"))
     sandbox.signal(signal.SIGKILL)
     workers.wait(sandbox)
     (world.mailbox / "hang").unlink()
@@ -214,7 +212,9 @@ def test_promise_16_two_files_with_the_same_emails_in_opposite_order_at_once(
 ) -> None:
     for number in range(3):
         world.rows("TRUNCATE clients")
-        service = LambdaService(world, random.Random(1), parallel=2, settings={"IMPORT_ON_CONFLICT": "update"})
+        service = LambdaService(
+            world, random.Random(1), parallel=2, settings={"IMPORT_ON_CONFLICT": "update"}
+        )
         service.deliver(Delivery(upload(f"{number}-a.csv", csv_of(ROWS, company="A"))))
         service.deliver(Delivery(upload(f"{number}-b.csv", csv_of(ROWS, company="B", reverse=True))))
         service.run()
