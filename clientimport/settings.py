@@ -6,6 +6,7 @@ Three ways of running share it: on Lambda (`AWS_LAMBDA_FUNCTION_NAME` is there),
 
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 from botocore.config import Config
@@ -44,6 +45,9 @@ if LOCAL:
 AWS_REGION = env_str("AWS_REGION", env_str("AWS_DEFAULT_REGION", "us-east-1"))
 os.environ.setdefault("AWS_DEFAULT_REGION", AWS_REGION)
 
+IMPORT_BUCKET = env_str("IMPORT_BUCKET", "client-data-import-bucket")
+IMPORT_PREFIX = env_str("IMPORT_PREFIX", "client-data/uploads/")
+
 # --- Django -------------------------------------------------------------------------------------
 DEBUG = env_bool("DJANGO_DEBUG", False)
 SECRET_KEY = local_secret_key(LOCAL_DIR) if LOCAL else resolve_secret(env_required("DJANGO_SECRET_KEY"))
@@ -65,9 +69,12 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "import_export",
     "anymail",
+    "axes",
+    "csp",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -75,6 +82,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "clientimport.urls"
 WSGI_APPLICATION = "clientimport.wsgi.application"
@@ -90,6 +98,10 @@ TEMPLATES = [
             ],
         },
     },
+]
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -114,8 +126,37 @@ SECURE_PROXY_SSL_HEADER = None if LOCAL else ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_HSTS_SECONDS = 0 if LOCAL else 365 * 24 * 3600
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not LOCAL
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not LOCAL
+SESSION_COOKIE_AGE = 12 * 3600
 CSRF_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
+# The upload page posts its form straight to S3.
+_UPLOADS_GO_TO = (
+    ["http://127.0.0.1:*"]
+    if LOCAL
+    else [f"https://{IMPORT_BUCKET}.s3.amazonaws.com", f"https://{IMPORT_BUCKET}.s3.{AWS_REGION}.amazonaws.com"]
+)
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'", *_UPLOADS_GO_TO],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+# After so many failed logins from one address, none is looked at for a while. `manage.py axes_reset` ends it.
+AXES_FAILURE_LIMIT = env_int("LOGIN_FAILURE_LIMIT", 10, minimum=1)
+AXES_COOLOFF_TIME = timedelta(minutes=env_int("LOGIN_COOLOFF_MINUTES", 15, minimum=1))
+AXES_LOCKOUT_PARAMETERS = ["ip_address"]
+AXES_CLIENT_IP_CALLABLE = "clientimport.security.client_address"
+AXES_RESET_ON_SUCCESS = True
+AXES_ENABLE_ADMIN = False
+AXES_DISABLE_ACCESS_LOG = True
+AXES_VERBOSE = False
 
 # --- Database -----------------------------------------------------------------------------------
 # Seconds a statement may wait for a lock, and a transaction may sit idle, before PostgreSQL ends it:
@@ -154,8 +195,6 @@ DATABASES = {
 }
 
 # --- S3 -----------------------------------------------------------------------------------------
-IMPORT_BUCKET = env_str("IMPORT_BUCKET", "client-data-import-bucket")
-IMPORT_PREFIX = env_str("IMPORT_PREFIX", "client-data/uploads/")
 STORAGES = {
     "default": {
         "BACKEND": "storages.backends.s3.S3Storage",

@@ -1,6 +1,7 @@
 """Which errors pass by themselves, and how patiently to try again inside one invocation."""
 
 import ssl
+import traceback
 
 import botocore.exceptions as aws
 import psycopg2
@@ -64,6 +65,12 @@ def describe(error: BaseException) -> str:
         return f"{name} {error.response.get('Error', {}).get('Code', '')}".strip()
     code = sqlstate(error)
     return f"{name} {code}" if code else name
+
+
+def trace(error: BaseException) -> list[str]:
+    """Where an error came from, innermost last, without its message."""
+    frames = traceback.extract_tb(error.__traceback__)[-8:]
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
 
 
 def retrying(seconds: float) -> Retrying:

@@ -16,6 +16,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, transaction
+from psycopg2.extensions import TRANSACTION_STATUS_INERROR
 
 from clients import notifications, storage
 from clients.importing import origin
@@ -24,13 +25,12 @@ from clients.importing.problems import (
     Fenced,
     FileFault,
     ImportFailed,
-    ImportingError,
     Interrupted,
     LeaseHeld,
     OutOfTime,
 )
 from clients.importing.reader import CsvReader
-from clients.importing.retry import describe, is_transient, retrying, sqlstate
+from clients.importing.retry import describe, retrying, sqlstate, trace
 from clients.importing.stored import Limits, too_large
 from clients.importing.uploads import is_out_of_date, run_of
 from clients.importing.validation import ValidatedRows
@@ -169,11 +169,13 @@ def _process(
                 claims_before = run.attempt if claims_before is None else claims_before
                 _attempt(run, source, invocation, progress, new_delivery=run.attempt == claims_before)
     except (LeaseHeld, Fenced) as other:
-        # Whoever holds the run finishes it; should that worker die, its own event is delivered again, or
-        # the reconciler finds the run. To raise would only fill the dead-letter queue with duplicates.
+        # Whoever holds the run finishes it, and should that worker die, its own event is delivered again: to
+        # raise would only fill the dead-letter queue with duplicates. Unless that is its last delivery.
         assert run is not None
-        logger.info("left to another worker", extra={"run": run.pk, "reason": type(other).__name__})
         run.refresh_from_db()
+        logger.info("left to another worker", extra={"run": run.pk, "reason": type(other).__name__})
+        if run.state == State.RUNNING and run.deliveries >= settings.IMPORT_DELIVERIES:
+            raise
         return run
     except (KeyboardInterrupt, SystemExit):
         if run is not None:
@@ -181,13 +183,17 @@ def _process(
         raise
     except ImportRun.DoesNotExist:
         raise
-    except Exception as error:
-        # Nobody but the log's reader learns the details, and even there no row's content may appear.
+    except Exception as error:  # noqa: BLE001 - whatever it is, the run says so
+        # An error's own message may quote a row, so where it came from has to do.
         logger.error(
-            "import failed", extra={"run": run and run.pk, "error": describe(error), "attempts": attempts}
+            "import failed",
+            extra={
+                "run": run and run.pk,
+                "error": describe(error),
+                "attempts": attempts,
+                "trace": trace(error),
+            },
         )
-        if not isinstance(error, ImportingError) and not is_transient(error):
-            logger.debug("cause", exc_info=error)
         if run is not None:
             _give_up(run, error, invocation)
         raise ImportFailed(f"run {run.pk if run else '?'}: {describe(error)}") from None
@@ -488,8 +494,11 @@ def _in_time(invocation: Invocation) -> AbstractContextManager[None]:
     """
 
     def limited(execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
-        with context["connection"].connection.cursor() as cursor:
-            cursor.execute("SET statement_timeout = %s", [invocation.milliseconds_for_a_statement])
+        session = context["connection"].connection
+        # An aborted transaction takes nothing but its end, be it a savepoint's.
+        if session.info.transaction_status != TRANSACTION_STATUS_INERROR:
+            with session.cursor() as cursor:
+                cursor.execute("SET statement_timeout = %s", [invocation.milliseconds_for_a_statement])
         return execute(sql, params, many, context)
 
     return connection.execute_wrapper(limited)

@@ -1,7 +1,8 @@
-"""A mail server that keeps each mail as a file, and can be down."""
+"""A mail server that keeps each mail as a file, and can be down, or hang."""
 
 import json
 import os
+import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ class Backend(BaseEmailBackend):
         for message in email_messages:
             if (folder / "down").exists():
                 raise ConnectionRefusedError
+            while (folder / "hang").exists():
+                time.sleep(0.01)
             mail = {"subject": message.subject, "body": message.body, "to": message.to}
             new = folder / f"{uuid.uuid4()}.new"
             new.write_text(json.dumps(mail))

@@ -13,10 +13,11 @@ _COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"  # PostgreSQL's simple query
 
 @dataclass
 class Fault:
-    """What the proxy does once. `after` counts COMMITs, or bytes that came from the server."""
+    """What the proxy does, once unless `again`. `after` counts COMMITs, or bytes from the server."""
 
     kind: str  # "cut" | "cut-before-commit" | "swallow-commit"
     after: int = 0
+    again: bool = False
 
 
 class Proxy:
@@ -51,7 +52,8 @@ class Proxy:
             fault.after -= 1 if commit else size
             if fault.after > 0:
                 return None
-            self._fault = None
+            if not fault.again:
+                self._fault = None
             self.faults_done += 1
             return fault.kind
 

@@ -83,7 +83,9 @@ class World:
     def rows(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         with self.database.cursor() as cursor:
             cursor.execute(statement, parameters)
-            return list(cursor.fetchall()) if cursor.description else []
+            if not cursor.description:  # psycopg2 doesn't fetch rows without columns
+                return [()] * cursor.rowcount if cursor.statusmessage.startswith("SELECT") else []
+            return list(cursor.fetchall())
 
     def mails(self) -> list[dict[str, Any]]:
         return [json.loads(path.read_text()) for path in sorted(self.mailbox.glob("*.json"))]
