@@ -130,6 +130,8 @@ def _is_needed(path: Path) -> bool:
             return parts[1] in _ZAPPA_MODULES
         case "bin" | "include" | "README.rst":
             return False
+    if "tests" in parts or "licenses" in parts:
+        return False
     if path.suffix in (".mo", ".po"):
         # USE_I18N is off; the English catalogue is what the admin's JavaScript asks for.
         return "en" in parts and path.suffix == ".mo"

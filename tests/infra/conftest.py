@@ -85,5 +85,5 @@ def cloud(cloud_database: dict[str, str], recorded_calls: Path) -> Iterator[str]
     url = f"http://127.0.0.1:{port}"
     os.environ["RECORD_CALLS"] = str(recorded_calls)
     os.environ["LAMBDA_VARIABLES"] = json.dumps({**cloud_database, "AWS_ENDPOINT_URL": url})
-    with aws.running(port, "tests.infra.moto_aws") as running:
+    with aws.running(port, module="tests.infra.moto_aws") as running:
         yield running

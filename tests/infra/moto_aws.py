@@ -27,9 +27,11 @@ from moto.awslambda.responses import LambdaResponse
 from moto.awslambda.utils import get_backend
 from moto.ec2.models.vpcs import VPCBackend
 from moto.iam.access_control import PermissionResult
+from moto.iam.models import Role
 from moto.rds.models import DBInstance
 from moto.s3 import notifications
 from moto.s3.models import FakeBucket
+from moto.ses.models import SESBackend
 from moto.sesv2 import urls as ses_urls
 from moto.sesv2.responses import SESV2Response
 
@@ -51,8 +53,28 @@ def mend() -> None:
     VPCBackend.delete_vpc = lambda self, vpc_id: self.vpcs.pop(vpc_id, None)  # type: ignore
     # moto enforces bucket policies without their conditions: "deny all that is not TLS" would deny all.
     FakeBucket.get_permission = lambda self, action, resource: PermissionResult.NEUTRAL  # type: ignore[method-assign]
+    _mend_roles()
+    # The tests' way to click the link in AWS's mail.
+    SESBackend.verify_email_identity = _verify  # type: ignore[method-assign]
     ses_urls.url_paths[r"{0}/v2/email/account$"] = SESV2Response.dispatch
     SESV2Response.get_account = lambda self: json.dumps({"ProductionAccessEnabled": False})  # type: ignore
+
+
+def _verify(self: Any, address: str) -> None:
+    self.email_identities[address].verified_for_sending_status = True
+
+
+def _mend_roles() -> None:
+    """moto's CloudFormation leaves a role's managed policies out."""
+    create = Role.create_from_cloudformation_json.__func__  # type: ignore[attr-defined]
+
+    def create_all(cls: Any, name: str, template: Any, *args: Any, **kwargs: Any) -> Any:
+        role = create(cls, name, template, *args, **kwargs)
+        for arn in template["Properties"].get("ManagedPolicyArns", []):
+            boto3.client("iam").attach_role_policy(RoleName=role.name, PolicyArn=arn)
+        return role
+
+    Role.create_from_cloudformation_json = classmethod(create_all)  # type: ignore[assignment]
 
 
 def _mend_buckets() -> None:
