@@ -41,7 +41,7 @@ def _inserted(client: Client) -> list[Event]:
 
 def _updated(client: Client) -> list[Event]:
     events = []
-    for change in client.changes.select_related("run").order_by("-id")[:_SHOWN]:
+    for change in client.changes.select_related("run").order_by("-run")[:_SHOWN]:
         before = [(column.title, getattr(change, column.field)) for column in _COLUMNS]
         events.append(Event(change.created_at, "Updated", change.run, change.line, before))
         if change.run.state == State.UNDONE and change.run.undone_at:

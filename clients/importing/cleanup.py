@@ -180,7 +180,7 @@ def _delete(versions: list[StoredVersion], report: Report, *, versioned: bool) -
 
 _PURGE = """
     UPDATE rejected_rows SET cells = NULL
-    WHERE id IN (SELECT id FROM rejected_rows WHERE run_id = %s AND cells IS NOT NULL LIMIT %s)
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM rejected_rows WHERE run_id = %s AND cells IS NOT NULL LIMIT %s))
 """
 
 

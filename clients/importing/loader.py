@@ -61,8 +61,8 @@ _UPDATE_CHANGED = f"""
     UPDATE clients c
     SET name = s.name, company = s.company, status = s.status, phone = {_KEPT_PHONE},
         changed_by_run_id = %(run)s, updated_at = statement_timestamp()
-    FROM client_changes b JOIN import_valid s USING (line)
-    WHERE b.run_id = %(run)s AND c.id = b.client_id
+    FROM {_FIRST_ROWS} s
+    WHERE c.email = s.email AND ({{differs}})
 """
 
 # Some of what a preview would do, in the file's order.
@@ -218,7 +218,7 @@ class Staging:
         if not keep:
             return self._value(f"SELECT count(*) {_CHANGED.format(differs=differs)}")
         updated = self._execute(_KEEP_BEFORE_IMAGES.format(differs=differs))
-        self._execute(_UPDATE_CHANGED)
+        self._execute(_UPDATE_CHANGED.format(differs=differs))
         return updated
 
     @property

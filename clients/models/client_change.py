@@ -1,3 +1,4 @@
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
 
@@ -5,8 +6,11 @@ from django.db.models.functions import Now
 class ClientChange(models.Model):
     """What a client looked like before an import changed it: its history, and what undo puts back."""
 
-    client = models.ForeignKey("Client", models.DO_NOTHING, db_constraint=False, related_name="changes")
-    run = models.ForeignKey("ImportRun", models.DO_NOTHING, db_constraint=False, related_name="changes")
+    # The key's index serves a client's history; a run's changes lie side by side, which a BRIN index
+    # finds again at next to no cost. An import that changes a million clients writes both.
+    pk = models.CompositePrimaryKey("client", "run")
+    client = models.ForeignKey("Client", models.DO_NOTHING, db_constraint=False, related_name="changes", db_index=False)
+    run = models.ForeignKey("ImportRun", models.DO_NOTHING, db_constraint=False, related_name="changes", db_index=False)
     line = models.IntegerField(help_text="Line of the run's file that brought the new data.")
     name = models.CharField(max_length=100)
     company = models.CharField(max_length=100)
@@ -19,7 +23,8 @@ class ClientChange(models.Model):
 
     class Meta:
         db_table = "client_changes"
-        ordering = ["-id"]
+        ordering = ["-run"]
+        indexes = [BrinIndex(fields=["run"], name="client_changes_by_run")]
         verbose_name = "client change"
         default_permissions = ()  # shown with the client
 
