@@ -11,7 +11,7 @@ from pathlib import Path
 
 import workers  # noqa: F401 - sets Django up
 from clients.importing import service
-from clients.importing.service import Invocation
+from clients.importing.invocation import Invocation
 from clients.models.import_run import Mode
 
 

@@ -14,9 +14,9 @@ from django.db import close_old_connections
 from clients import metrics
 from clients.events import uploads
 from clients.importing import service
+from clients.importing.invocation import Invocation
 from clients.importing.problems import ImportFailed, ImportingError
 from clients.importing.retry import describe
-from clients.importing.service import Invocation
 from clients.models import ImportRun
 from clients.storage import ObjectVersion
 

@@ -22,7 +22,8 @@ from clientimport.env import env_required, resolve_secret
 from clients import actions, dead_letters, notifications
 from clients import doctor as doctors
 from clients.actions import Refused
-from clients.importing import cleanup, reconcile as reconciling
+from clients.importing import cleanup
+from clients.importing import reconcile as reconciling
 from clients.importing.problems import ImportFailed
 from clients.importing.retry import describe
 from clients.models import Client, ImportRun

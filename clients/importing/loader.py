@@ -87,7 +87,10 @@ _REJECT_DUPLICATES = f"""{_REJECT}
     FROM (SELECT *, min(line) OVER (PARTITION BY email) AS first_line FROM import_valid) s
     WHERE s.line <> s.first_line
 """
-_REJECT_VALID = f"{_REJECT} SELECT %(run)s, s.line, {{cells}}, {{problem}} FROM import_valid s"
+_REJECT_OTHERS = f"""{_REJECT}
+    SELECT %(run)s, s.line, {{cells}}, {{problem}} FROM import_valid s
+    WHERE NOT EXISTS (SELECT FROM rejected_rows r WHERE r.run_id = %(run)s AND r.line = s.line)
+"""
 
 _EMAIL = BY_FIELD["email"].title
 _DUPLICATE_CODE = "duplicate"
@@ -207,12 +210,11 @@ class Staging:
         cell that says on which line of that run's file a row stood."""
         return self._value(_COUNT_FIXED.format(position=position), corrected=corrected)
 
-    def reject_everything(self) -> None:
-        """Record every staged row as rejected, the valid ones because the import was called off."""
-        self._execute(
-            _REJECT_VALID.format(cells=self._cells, problem=_problem(_CALLED_OFF_CODE, _CALLED_OFF))
-        )
-        self._execute(_REJECT_INVALID)
+    def call_off(self) -> dict[str, int]:
+        """Reject the staged rows that merge() found nothing wrong with, too; their problem and its count."""
+        problem = _problem(_CALLED_OFF_CODE, _CALLED_OFF)
+        count = self._execute(_REJECT_OTHERS.format(cells=self._cells, problem=problem))
+        return {f": {_CALLED_OFF_CODE}": count} if count else {}
 
     def _update(self, differs: str, keep: bool) -> int:
         if not keep:

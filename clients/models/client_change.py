@@ -9,8 +9,12 @@ class ClientChange(models.Model):
     # The key's index serves a client's history; a run's changes lie side by side, which a BRIN index
     # finds again at next to no cost. An import that changes a million clients writes both.
     pk = models.CompositePrimaryKey("client", "run")
-    client = models.ForeignKey("Client", models.DO_NOTHING, db_constraint=False, related_name="changes", db_index=False)
-    run = models.ForeignKey("ImportRun", models.DO_NOTHING, db_constraint=False, related_name="changes", db_index=False)
+    client = models.ForeignKey(
+        "Client", models.DO_NOTHING, db_constraint=False, related_name="changes", db_index=False
+    )
+    run = models.ForeignKey(
+        "ImportRun", models.DO_NOTHING, db_constraint=False, related_name="changes", db_index=False
+    )
     line = models.IntegerField(help_text="Line of the run's file that brought the new data.")
     name = models.CharField(max_length=100)
     company = models.CharField(max_length=100)

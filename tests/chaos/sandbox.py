@@ -15,7 +15,7 @@ from django.conf import settings
 
 import workers  # noqa: F401 - sets Django up
 from clients import dispatch
-from clients.importing import service, stored
+from clients.importing import run, service, stored
 
 _asked: list[dict[str, Any]] = []
 
@@ -33,7 +33,7 @@ class Context:
 def _shorten_times() -> None:
     """Small files must take as many steps as large ones, and nobody wants to wait."""
     stored._BLOCK = 1024
-    service._TURN_SECONDS = 0.0
+    run._TURN_SECONDS = 0.0
     settings.IMPORT_LEASE_SECONDS = 2
     settings.IMPORT_RETRY_SECONDS = 2
     settings.EMAIL_BACKEND = "tests.chaos.mailbox.Backend"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from clients.importing import service
-from clients.importing.service import Invocation
+from clients.importing.invocation import Invocation
 from clients.models import ImportRun
 from clients.models.import_run import ConflictPolicy, Mode
 

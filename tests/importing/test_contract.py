@@ -4,6 +4,7 @@ import gzip
 from dataclasses import dataclass, field
 
 import pytest
+from pytest_django import Settings
 
 from clients.models import Client
 from clients.models.import_run import ImportRun, State
@@ -417,3 +418,23 @@ def test_file(case: Case, import_bytes: ImportBytes) -> None:
     assert run.state == expected
     assert run.read == run.inserted + run.updated + run.unchanged + run.rejected
     assert run.rejected == run.rejected_rows.count()
+
+
+@pytest.mark.parametrize("policy", ["reject", "update"])
+def test_a_called_off_import_lists_every_row_with_what_is_wrong_with_it(
+    policy: str, import_bytes: ImportBytes, settings: Settings
+) -> None:
+    import_bytes((HEADER + ADA_LINE).encode())
+    settings.IMPORT_MAX_REJECTED_PERCENT = 20
+    content = HEADER + "Ada II,ada@example.com,Acme,,Active\n" + BOB_LINE * 2 + "Eve,eve,Acme,,Active\n"
+    run = import_bytes(content.encode(), policy=policy)
+
+    assert (run.state, run.fault_code) == (State.REJECTED, "too-many-rejected")
+    assert found_problems(run) == [
+        (2, *(("Email", "conflict") if policy == "reject" else ("", "called-off"))),
+        (3, "", "called-off"),
+        (4, "Email", "duplicate"),
+        (5, "Email", "invalid-email"),
+    ]
+    assert (run.read, run.rejected, sum(run.problem_counts.values())) == (4, 4, 4)
+    assert list(Client.objects.values_list("name", flat=True)) == ["Ada"]

@@ -8,8 +8,8 @@ from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from clients.importing import service
+from clients.importing.invocation import Invocation
 from clients.importing.problems import ImportingError
-from clients.importing.service import Invocation
 from clients.models.import_run import ConflictPolicy, ImportRun, Mode, State
 from clients.reports import as_text, report
 
