@@ -77,7 +77,7 @@ def test_the_whole_story(page: Page) -> None:
     rejected = page.downloaded(f"spring-fair-rejected-rows-of-run-{first.pk}.csv")
     mend(rejected)
     page.upload(rejected)
-    page.wait_for_text("Corrects")
+    page.wait_for_text("It corrects run")
     page.wait_for_text("3 of 5 fixed")
     look_at(page, "run-corrected")
     page.open(first.get_absolute_url())
