@@ -13,6 +13,7 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
+from django.db.models import Model
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -91,13 +92,7 @@ def redrive(message_id: str | None, *, by: Person) -> int:
     else:
         redriven = int(dead_letters.redrive(message_id))
     if redriven:
-        LogEntry.objects.create(
-            user_id=by.pk,
-            content_type=ContentType.objects.get_for_model(ImportRun),
-            object_repr="Failed deliveries",
-            action_flag=CHANGE,
-            change_message=f"Delivered {redriven:,} again.",
-        )
+        log_about(by, ImportRun, "Failed deliveries", f"Delivered {redriven:,} again.")
     return redriven
 
 
@@ -157,3 +152,14 @@ def log(by: Person, run: ImportRun, did: str) -> None:
     """A line in the admin's log of what people did."""
     entries: Any = LogEntry.objects
     entries.log_actions(by.pk, [run], CHANGE, did, single_object=True)
+
+
+def log_about(by: Person, model: type[Model], what: str, did: str) -> None:
+    """The same about something that is no single row."""
+    LogEntry.objects.create(
+        user_id=by.pk or 0,  # never 0: nobody comes here without a login
+        content_type=ContentType.objects.get_for_model(model),
+        object_repr=what,
+        action_flag=CHANGE,
+        change_message=did,
+    )

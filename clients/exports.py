@@ -1,16 +1,13 @@
 """Clients and rejected rows for spreadsheets, every cell formula-safe."""
 
-import csv
-import io
-from collections.abc import Iterable, Iterator
-from typing import IO, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
+from django.db.models import QuerySet
 from import_export import resources
-from import_export.fields import Field
-from openpyxl import Workbook
-from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+from tablib import Dataset
 
-from clients.importing.columns import BY_FIELD, PROBLEMS_TITLE, TITLES, neutralise
+from clients.importing.columns import BY_FIELD, PROBLEMS_TITLE, TITLES, neutralise, restore
 from clients.importing.origin import corrected_run, line_title
 from clients.models import Client, ImportRun
 
@@ -21,13 +18,17 @@ class ClientResource(resources.ModelResource):  # type: ignore[type-arg]
     class Meta:
         model = Client
         fields = tuple(BY_FIELD)
-        export_order = tuple(BY_FIELD)
 
-    def get_export_headers(self, selected_fields: Any = None) -> list[str]:
-        return list(TITLES)
+    def rows(self, clients: QuerySet[Client]) -> Iterator[Sequence[str]]:
+        """The header and the clients, streamed; every cell formula-safe."""
+        yield TITLES
+        for client in clients.values_list(*BY_FIELD).iterator(chunk_size=2_000):
+            yield list(map(neutralise, client))
 
-    def export_field(self, field: Field, instance: Client, **options: Any) -> str:
-        return neutralise(str(super().export_field(field, instance, **options)))
+    def export(self, queryset: Any = None, **options: Any) -> Dataset:
+        """The same in memory, for whoever uses the resource in django-import-export's way."""
+        header, *clients = self.rows(self.get_queryset() if queryset is None else queryset)
+        return Dataset(*clients, headers=header)
 
 
 # --- a run's rejected rows, ready to be mended and uploaded again ------------------------------------
@@ -42,7 +43,11 @@ def rejected_header(run: ImportRun) -> list[str]:
 
 
 def rejected_cells(run: ImportRun) -> Iterator[list[str]]:
-    """The rejected rows under that header, streamed; every cell formula-safe."""
+    """The rejected rows under that header, streamed; every cell formula-safe.
+
+    An import takes the apostrophe of an earlier export away, so each cell carries one at most: rows may go
+    round as often as it takes.
+    """
     header = len(run.header)
     kept = [position for position, _ in _own_columns(run)]
     rows = run.rejected_rows.order_by("line").values_list("line", "cells", "problems")
@@ -50,31 +55,14 @@ def rejected_cells(run: ImportRun) -> Iterator[list[str]]:
         cells = [*(cells or []), *[""] * header]
         own = [cells[position] for position in kept] + cells[header : len(cells) - header]
         sentences = " ".join(problem["message"] for problem in problems)
-        yield [str(line), neutralise(sentences), *(neutralise(cell) for cell in own)]
+        yield [str(line), neutralise(sentences), *(neutralise(restore(cell)) for cell in own)]
 
 
 def _own_columns(run: ImportRun) -> list[tuple[int, str]]:
     """The file's columns with their positions, without those that an earlier error file added."""
-    return [
-        (position, title)
-        for position, title in enumerate(run.header)
-        if title != PROBLEMS_TITLE and corrected_run("", [title])[1] is None
-    ]
+    return [(position, title) for position, title in enumerate(run.header) if not is_of_an_error_file(title)]
 
 
-def write_csv(file: IO[bytes], rows: Iterable[list[str]]) -> None:
-    """CSV as Excel wants it: UTF-8 with its mark."""
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="", write_through=True)
-    csv.writer(text).writerows(rows)
-    text.detach()
-
-
-def write_xlsx(file: IO[bytes], rows: Iterable[list[str]]) -> None:
-    """A workbook of text cells, so that phone numbers and codes stay as they are."""
-    book = Workbook(write_only=True)
-    sheet = book.create_sheet("Rejected rows")
-    sheet.freeze_panes = "A2"
-    for row in rows:
-        # A workbook can't hold control characters; the sign that stands for them is one to look at.
-        sheet.append([ILLEGAL_CHARACTERS_RE.sub("�", cell) for cell in row])
-    book.save(file)
+def is_of_an_error_file(title: str) -> bool:
+    """Whether a column is one that rejected_header() adds."""
+    return title == PROBLEMS_TITLE or corrected_run("", [title])[1] is not None

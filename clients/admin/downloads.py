@@ -1,37 +1,41 @@
 """Files that the admin makes on request, whatever their size."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from tempfile import SpooledTemporaryFile
 from typing import IO
 
 from django.conf import settings
 from django.http import FileResponse, HttpResponseBase, HttpResponseRedirect
 
-from clients import exports, storage
+from clients import exports, spreadsheets, storage
 from clients.models import ImportRun
 
-CSV = "text/csv; charset=utf-8"
-XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _IN_MEMORY = 2 * 1024**2
 
-KINDS: dict[str, tuple[str, Callable[[IO[bytes], Iterable[list[str]]], None]]] = {
-    "csv": (CSV, exports.write_csv),
-    "xlsx": (XLSX, exports.write_xlsx),
+Writer = Callable[[IO[bytes], Iterable[Sequence[str]]], None]
+KINDS: dict[str, tuple[str, Writer]] = {
+    "csv": ("text/csv; charset=utf-8", spreadsheets.write_csv),
+    "xlsx": (
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        spreadsheets.write_xlsx,
+    ),
 }
 
 
 def rejected_rows(run: ImportRun, kind: str) -> HttpResponseBase:
-    """The run's rejected rows as `csv` or `xlsx`; the name says which run they are of."""
+    """The run's rejected rows as a file whose name says which run they are of. Raises TooManyRows."""
+    stem = run.file_name.removesuffix(".gz").rpartition(".")[0] or run.file_name
+    rows = chain([exports.rejected_header(run)], exports.rejected_cells(run))
+    return table(rows, f"{stem[:100]}-rejected-rows-of-run-{run.pk}", kind)
+
+
+def table(rows: Iterable[Sequence[str]], stem: str, kind: str) -> HttpResponseBase:
+    """Rows as a download of one of the KINDS. Raises TooManyRows."""
     content_type, write = KINDS[kind]
     file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - the response closes it
-    write(file, _with_header(run))
-    stem = run.file_name.removesuffix(".gz").rpartition(".")[0] or run.file_name
-    return respond(file, f"{stem[:100]}-rejected-rows-of-run-{run.pk}.{kind}", content_type)
-
-
-def _with_header(run: ImportRun) -> Iterable[list[str]]:
-    yield exports.rejected_header(run)
-    yield from exports.rejected_cells(run)
+    write(file, rows)
+    return respond(file, f"{stem}.{kind}", content_type)
 
 
 def respond(file: IO[bytes], name: str, content_type: str) -> HttpResponseBase:

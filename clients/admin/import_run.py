@@ -29,6 +29,7 @@ from clients.admin import downloads, labels, run_page, undo_page, upload
 from clients.importing.retry import describe
 from clients.models import ImportRun
 from clients.reports import headline
+from clients.spreadsheets import TooManyRows
 
 View = Callable[..., HttpResponseBase]
 
@@ -147,8 +148,13 @@ class ImportRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         run = self._for_action(request, run_id, "clients.view_rejectedrow")
         if kind not in downloads.KINDS:
             raise Http404
+        try:
+            answer = downloads.rejected_rows(run, kind)
+        except TooManyRows as error:
+            messages.error(request, str(error))
+            return HttpResponseRedirect(run.get_absolute_url())
         actions.log(request.user, run, f"Downloaded the rejected rows of run {run.pk}.")
-        return downloads.rejected_rows(run, kind)
+        return answer
 
     def undo_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
         """What an undo would do; by POST, have it done."""

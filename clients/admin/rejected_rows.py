@@ -11,6 +11,7 @@ from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from clients.admin.labels import ProblemKind
+from clients.exports import is_of_an_error_file
 from clients.importing.columns import column_of
 from clients.models import ImportRun, RejectedRow
 
@@ -81,6 +82,7 @@ class RejectedRows:
         return [
             Cell(title or "extra cell", str(text), column in faulty)
             for title, column, text in zip(titles, columns, row.cells, strict=False)
+            if not is_of_an_error_file(title)
         ]
 
     @property

@@ -203,4 +203,4 @@ def purge_cells(report: Report, *, now: datetime, deadline: float | None = None)
                 cursor.execute(_PURGE, [run_id, _ROWS_PER_STATEMENT])
                 purged = cursor.rowcount
             report.purged_rows += purged
-        ImportRun.objects.filter(pk=run_id).update(cells_purged_at=now)
+        ImportRun.objects.filter(pk=run_id).update(cells_purged_at=now, sample={})

@@ -3,6 +3,7 @@
 import io
 
 import openpyxl
+from django.contrib.admin.models import LogEntry
 from django.test import Client as Browser
 
 from clients.models import Client
@@ -19,6 +20,11 @@ FILE = (
 )
 
 
+def export(browser: Browser, kind: str, query: str = "") -> bytes:
+    answer = browser.post(EXPORT + query, {"format": kind, "resource": ""})
+    return b"".join(answer.streaming_content)  # type: ignore[attr-defined]
+
+
 def test_clients_are_searched(operator: Browser, upload: Upload) -> None:
     upload(FILE)
     page = operator.get(LIST, {"q": "zoë"}).content.decode()
@@ -30,7 +36,7 @@ def test_an_export_neutralises_formulas_and_imports_again_as_unchanged(
     operator: Browser, upload: Upload
 ) -> None:
     upload(FILE)
-    exported = operator.post(EXPORT, {"format": CSV, "resource": ""}).content
+    exported = export(operator, CSV)
     text = exported.decode("utf-8-sig")
     assert "'=HYPERLINK(0),'+a@example.com,'@Acme,'+1234567890" in text
     assert exported.startswith(b"\xef\xbb\xbf")
@@ -41,7 +47,7 @@ def test_an_export_neutralises_formulas_and_imports_again_as_unchanged(
 
 def test_a_workbook_holds_text_cells_only(operator: Browser, upload: Upload) -> None:
     upload(FILE)
-    exported = operator.post(EXPORT, {"format": XLSX, "resource": ""}).content
+    exported = export(operator, XLSX)
     sheet = openpyxl.load_workbook(io.BytesIO(exported)).worksheets[0]
     cells = [cell for row in sheet.iter_rows() for cell in row]
     assert {cell.data_type for cell in cells} == {"s"}
@@ -51,7 +57,7 @@ def test_a_workbook_holds_text_cells_only(operator: Browser, upload: Upload) -> 
 
 def test_an_export_holds_what_the_list_showed(operator: Browser, upload: Upload) -> None:
     upload(FILE)
-    text = operator.post(f"{EXPORT}?q=zoë", {"format": CSV, "resource": ""}).content.decode()
+    text = export(operator, CSV, "?q=zoë").decode()
     assert "b@example.com" in text
     assert "a@example.com" not in text.replace("b@example.com", "")
 
@@ -95,3 +101,9 @@ def test_a_clients_page_tells_which_imports_and_people_wrote_it(operator: Browse
         ("Imported", first, 3),
     ]
     assert "Company Zoë GmbH" in page.content.decode()
+
+
+def test_an_export_lands_in_the_admin_log(operator: Browser, upload: Upload) -> None:
+    upload(FILE)
+    export(operator, CSV)
+    assert LogEntry.objects.get().change_message == "Exported 2 as csv."

@@ -78,6 +78,17 @@ def test_mended_rows_come_back_and_both_runs_say_how_many_were_fixed(
     assert again[0][:3] == [f"Line of run {new.pk}", "Problems", "E-mail"]
 
 
+def test_rows_may_go_round_more_than_once(operator: Browser, upload: Upload) -> None:
+    run = upload(FILE)
+    for _ in range(3):
+        rows = rows_of(download(operator, run))
+        assert rows[1][2:] == ["bad", "'=Ada", "Acme", "'+1234567", "Active", "first"]
+        run = upload(as_csv(rows), f"again-{run.pk}.csv")
+        assert (run.rejected, run.fixed) == (3, 0)
+    page = operator.get(run.get_absolute_url())
+    assert [cell.title for cell in next(iter(page.context["rejected"]))["cells"]][:2] == ["E-mail", "Name"]
+
+
 def test_without_its_column_of_lines_the_file_is_known_by_its_name(operator: Browser, upload: Upload) -> None:
     run = upload(FILE)
     text = "Name,Email,Company,Phone,Status\nBob,bob@example.com,Acme,,Active\n"

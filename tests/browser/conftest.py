@@ -72,6 +72,19 @@ class Page:
 
         self._wait(try_it, f"nothing to click says “{text}”; the page says:")
 
+    def click_until(self, text: str, wanted: str) -> None:
+        """Click as often as it takes until the page says what is wanted."""
+
+        def try_it() -> bool:
+            if wanted not in self.text:
+                self.click(text)
+            return wanted in self.text
+
+        self._wait(try_it, f"“{wanted}” does not appear; the page says:")
+
+    def scripts(self, *, on: bool) -> None:
+        self.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": not on})
+
     @property
     def text(self) -> str:
         return self.driver.find_element(By.TAG_NAME, "body").text
