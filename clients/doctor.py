@@ -1,6 +1,6 @@
 """The doctor: proves each link of the chain from bucket to mail, one line a link, with what to do.
 
-Runs anywhere: `python manage.py doctor` where one works, `zappa invoke … workers.maintenance.doctor` on Lambda.
+Runs anywhere: `python manage.py doctor`, and on Lambda `zappa invoke … workers.maintenance.doctor`.
 A link that doesn't exist here (the local platform has no Lambda, no schedules) is skipped and says so.
 """
 
@@ -88,11 +88,14 @@ def _finding(link: str, check: Callable[[], str]) -> Finding:
         code = error.response["Error"]["Code"]
         return Finding(link, Verdict.PROBLEM, f"{error.operation_name} says {code}", _aws_todo(code))
     except BotoCoreError as error:
-        return Finding(link, Verdict.PROBLEM, str(error), _START_LOCAL if settings.LOCAL else _LOOK_AT_THE_NETWORK)
+        return Finding(
+            link, Verdict.PROBLEM, str(error), _START_LOCAL if settings.LOCAL else _LOOK_AT_THE_NETWORK
+        )
 
 
 _DATABASE_TODO = (
-    "Check RDS_HOST, RDS_USER, RDS_PASS and RDS_DB, and that the function's security group may reach port 5432."
+    "Check RDS_HOST, RDS_USER, RDS_PASS and RDS_DB, "
+    "and that the function's security group may reach port 5432."
 )
 _START_LOCAL = "Start the local platform: python manage.py runlocal"
 _LOOK_AT_THE_NETWORK = "Look at the NAT gateway and the route tables of the function's subnets."
@@ -106,7 +109,8 @@ def _aws_todo(code: str) -> str:
 
 
 def _aws(service: str) -> Any:
-    return boto3.client(service, config=_QUICKLY, region_name=settings.AWS_REGION)
+    client: Any = boto3.client
+    return client(service, config=_QUICKLY, region_name=settings.AWS_REGION)
 
 
 def _only_on_aws() -> None:
@@ -152,7 +156,9 @@ def _password() -> str:
     _only_on_aws()
     reference = str(settings.DATABASES["default"]["PASSWORD"])
     if not reference.startswith("arn:"):
-        raise _Problem("RDS_PASS is the password itself", "Put it into Secrets Manager, and its ARN into RDS_PASS.")
+        raise _Problem(
+            "RDS_PASS is the password itself", "Put it into Secrets Manager, and its ARN into RDS_PASS."
+        )
     resolve_secret(reference, refetch=True)
     return "readable in Secrets Manager"
 
@@ -164,7 +170,8 @@ def _bucket() -> str:
     versioning = _aws("s3").get_bucket_versioning(Bucket=settings.IMPORT_BUCKET)
     if versioning.get("Status") != "Enabled":
         raise _Problem(
-            f"{settings.IMPORT_BUCKET} keeps no versions", "Switch versioning on, or update the stack: make deploy STAGE=…"
+            f"{settings.IMPORT_BUCKET} keeps no versions",
+            "Switch versioning on, or update the stack: make deploy STAGE=…",
         )
     return f"{settings.IMPORT_BUCKET}, versions kept"
 
@@ -182,7 +189,7 @@ def _notification() -> str:
         if prefix != settings.IMPORT_PREFIX:
             raise _Problem(
                 f"the event fires for “{prefix}”, not for {settings.IMPORT_PREFIX}",
-                f"Write \"prefix\": \"{settings.IMPORT_PREFIX}\" into event_source in zappa_settings.json and deploy again.",
+                f'Write "prefix": "{settings.IMPORT_PREFIX}" into event_source, zappa_settings.json; deploy.',
             )
         if not any(event.startswith("s3:ObjectCreated:") for event in entry["Events"]):
             raise _Problem("the event is not ObjectCreated", _REDEPLOY)
@@ -312,19 +319,26 @@ def _upload_and_watch(seconds: float) -> str:
     rows = "".join(f"Doctor,{email},Doctor,,{settings.IMPORT_STATUSES[0]}\n" for email in emails)
     s3 = _aws("s3")
     started = time.monotonic()
-    s3.put_object(Bucket=settings.IMPORT_BUCKET, Key=key, Body=f"Name,Email,Company,Phone,Status\n{rows}".encode())
+    s3.put_object(
+        Bucket=settings.IMPORT_BUCKET, Key=key, Body=f"Name,Email,Company,Phone,Status\n{rows}".encode()
+    )
     try:
         run = _wait_for_run(key, started + seconds)
         arrived = Client.objects.filter(email__in=emails).count()
         if run.state != State.SUCCEEDED or arrived != len(emails):
-            raise _Problem(f"run {run.pk} is {run.state} ({run.fault}), {arrived} rows arrived", "Look at the run in the admin.")
+            raise _Problem(
+                f"run {run.pk} is {run.state} ({run.fault}), {arrived} rows arrived",
+                "Look at the run in the admin.",
+            )
         took = time.monotonic() - started
         if run.notification != Notification.SENT:
             raise _Problem(
                 f"the rows arrived in {took:.1f} s, but the mail did not go out: {run.notification_error}",
                 "Look at the lines about mail above.",
             )
-        return f"two rows from {key} arrived in {took:.1f} s, the mail went out; rows and file are removed again"
+        return (
+            f"two rows from {key} arrived in {took:.1f} s, the mail went out; rows and file are removed again"
+        )
     finally:
         Client.objects.filter(email__in=emails).delete()
         _remove(s3, key)

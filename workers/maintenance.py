@@ -22,7 +22,8 @@ from clientimport.env import env_required, resolve_secret
 from clients import actions, dead_letters, notifications
 from clients import doctor as doctors
 from clients.actions import Refused
-from clients.importing import cleanup, reconcile as reconciling
+from clients.importing import cleanup
+from clients.importing import reconcile as reconciling
 from clients.importing.problems import ImportFailed
 from clients.importing.retry import describe
 from clients.models import Client, ImportRun
@@ -92,7 +93,7 @@ def purge(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 @_task
 def clean(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Delete finished files now: `zappa invoke STAGE_clean workers.maintenance.clean` (it alone may delete)."""
+    """Delete finished files now: `zappa invoke STAGE_clean workers.maintenance.clean` (others may not)."""
     return cleanup.clean(deadline=_deadline(context)).as_dict()
 
 
@@ -133,4 +134,4 @@ def create_first_admin(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def _deadline(context: Any) -> float:
     """On time.monotonic()'s clock, with some seconds kept back to report."""
-    return time.monotonic() + context.get_remaining_time_in_millis() / 1000 - _TIME_TO_REPORT
+    return time.monotonic() + float(context.get_remaining_time_in_millis()) / 1000 - _TIME_TO_REPORT
