@@ -65,7 +65,7 @@ def _verify(self: Any, address: str) -> None:
 
 
 def _mend_roles() -> None:
-    """moto's CloudFormation leaves a role's managed policies out."""
+    """moto's CloudFormation leaves a role's managed policies out, and can't delete a role that has any."""
     create = Role.create_from_cloudformation_json.__func__  # type: ignore
 
     def create_all(cls: Any, name: str, template: Any, *args: Any, **kwargs: Any) -> Any:
@@ -75,6 +75,18 @@ def _mend_roles() -> None:
         return role
 
     Role.create_from_cloudformation_json = classmethod(create_all)  # type: ignore
+
+    delete = Role.delete_from_cloudformation_json.__func__  # type: ignore
+
+    def delete_all(cls: Any, name: str, *args: Any, **kwargs: Any) -> None:
+        iam = boto3.client("iam")
+        for policy in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]:
+            iam.detach_role_policy(RoleName=name, PolicyArn=policy["PolicyArn"])
+        for inline in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+            iam.delete_role_policy(RoleName=name, PolicyName=inline)
+        delete(cls, name, *args, **kwargs)
+
+    Role.delete_from_cloudformation_json = classmethod(delete_all)  # type: ignore
 
 
 def _mend_buckets() -> None:
