@@ -16,7 +16,10 @@ import pytest
 from tests.infra import iam
 from tests.infra.conftest import EMAIL, ROOT, offline
 
-pytestmark = pytest.mark.deploy
+pytestmark = [
+    pytest.mark.deploy,
+    pytest.mark.skipif(sys.platform != "linux", reason="the package is made of Linux's wheels"),
+]
 
 BUCKET, UPLOADS = "client-data-import-bucket", "client-data/uploads/"
 IMPORT, CLEANER, ADMIN = "ClientDataImportProcessor", "ClientDataFileCleaner", "ClientDataAdmin"

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,10 @@ from benchmarks import cold_start
 from infra import package as packaging
 from tests.infra.runtime import Environment, InitError
 
-pytestmark = pytest.mark.deploy
+pytestmark = [
+    pytest.mark.deploy,
+    pytest.mark.skipif(sys.platform != "linux", reason="the package is made of Linux's wheels"),
+]
 
 BUCKET, UPLOADS = settings.IMPORT_BUCKET, settings.IMPORT_PREFIX
 HEADER = b"Name,Email,Company,Phone,Status\n"
