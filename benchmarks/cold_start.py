@@ -27,7 +27,12 @@ _PRETENDED = {
 
 def import_seconds(package: Path, statement: str, repeat: int = 5) -> float:
     """Processor seconds, the best of several new processes that see nothing but the package."""
-    environment = {"PATH": os.defpath, "PYTHONPATH": str(package), "PYTHONDONTWRITEBYTECODE": "1", **_PRETENDED}
+    environment = {
+        "PATH": os.defpath,
+        "PYTHONPATH": str(package),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **_PRETENDED,
+    }
     timed = f"import time; t = time.process_time(); {statement}; print(time.process_time() - t)"
     return min(
         float(

@@ -1,6 +1,6 @@
 """The doctor: proves each link of the chain from bucket to mail, one line a link, with what to do.
 
-Runs anywhere: `python manage.py doctor` where one works, `zappa invoke … workers.maintenance.doctor` on Lambda.
+Runs anywhere: `python manage.py doctor`, and on Lambda `zappa invoke … workers.maintenance.doctor`.
 A link that doesn't exist here (the local platform has no Lambda, no schedules) is skipped and says so.
 """
 
@@ -93,7 +93,10 @@ def _finding(link: str, check: Callable[[], str]) -> Finding:
         )
 
 
-_DATABASE_TODO = "Check RDS_HOST, RDS_USER, RDS_PASS and RDS_DB, and that the function's security group may reach port 5432."
+_DATABASE_TODO = (
+    "Check RDS_HOST, RDS_USER, RDS_PASS and RDS_DB, "
+    "and that the function's security group may reach port 5432."
+)
 _START_LOCAL = "Start the local platform: python manage.py runlocal"
 _LOOK_AT_THE_NETWORK = "Look at the NAT gateway and the route tables of the function's subnets."
 _REDEPLOY = "Deploy again: make deploy STAGE=…"
@@ -106,7 +109,8 @@ def _aws_todo(code: str) -> str:
 
 
 def _aws(service: str) -> Any:
-    return boto3.client(service, config=_QUICKLY, region_name=settings.AWS_REGION)
+    client: Any = boto3.client
+    return client(service, config=_QUICKLY, region_name=settings.AWS_REGION)
 
 
 def _only_on_aws() -> None:
@@ -185,7 +189,7 @@ def _notification() -> str:
         if prefix != settings.IMPORT_PREFIX:
             raise _Problem(
                 f"the event fires for “{prefix}”, not for {settings.IMPORT_PREFIX}",
-                f'Write "prefix": "{settings.IMPORT_PREFIX}" into event_source in zappa_settings.json and deploy again.',
+                f'Write "prefix": "{settings.IMPORT_PREFIX}" into event_source, zappa_settings.json; deploy.',
             )
         if not any(event.startswith("s3:ObjectCreated:") for event in entry["Events"]):
             raise _Problem("the event is not ObjectCreated", _REDEPLOY)

@@ -7,6 +7,7 @@ as often as one likes, what Zappa sets never or only once.
 
 import json
 import re
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -64,8 +65,8 @@ def refuse_dangerous(config: dict[str, Any], stage: str) -> None:
             continue
         if not source.get("prefix", "").endswith("/"):
             raise click.ClickException(
-                f"zappa_settings.json, {stage}: the S3 event of {event['function']} has no `prefix` that ends "
-                "with a slash, so it would fire for every object of the bucket. Write it directly into "
+                f"zappa_settings.json, {stage}: the S3 event of {event['function']} has no `prefix` that "
+                "ends with a slash, so it would fire for every object of the bucket. Write it directly into "
                 '`event_source`, for example "prefix": "client-data/uploads/" (`key_filters` is ignored).'
             )
     for name in ("debug", "keep_warm"):
@@ -89,7 +90,8 @@ def stack_outputs(cli: Any, name: str) -> dict[str, str]:
             raise
         stage = name.rsplit("-", 1)[-1]
         raise click.ClickException(
-            f"The stack {name} does not exist in this account and region. Create it with: make deploy STAGE={stage}"
+            f"The stack {name} does not exist in this account and region. "
+            f"Create it with: make deploy STAGE={stage}"
         ) from None
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
@@ -98,7 +100,10 @@ def _admin_address(cli: Any) -> dict[str, str]:
     """Where the stage's admin site answers; every function needs it for the links in its mails."""
     admin = cli.zappa_settings[cli.api_stage.split("_")[0]]["function_name"]
     url = _api_url(cli, admin)
-    return {"AdminUrl": f"{url}/admin/" if url else _NOT_YET, "AdminHost": urlsplit(url or _NOT_YET).hostname or ""}
+    return {
+        "AdminUrl": f"{url}/admin/" if url else _NOT_YET,
+        "AdminHost": urlsplit(url or _NOT_YET).hostname or "",
+    }
 
 
 def _api_url(cli: Any, admin: str) -> str:
@@ -132,7 +137,14 @@ def _fill_in(cli: Any, config: dict[str, Any], outputs: dict[str, str]) -> None:
     cli.dead_letter_config = {"TargetArn": dead_letters} if dead_letters else {}
     # Bucket and folder are the stack's: whoever had to take another bucket name gave it there.
     events = [
-        {**event, "event_source": {**event["event_source"], "arn": f"arn:aws:s3:::{outputs['UploadBucket']}", "prefix": outputs["Prefix"]}}
+        {
+            **event,
+            "event_source": {
+                **event["event_source"],
+                "arn": f"arn:aws:s3:::{outputs['UploadBucket']}",
+                "prefix": outputs["Prefix"],
+            },
+        }
         if ":s3:" in event.get("event_source", {}).get("arn", "")
         else event
         for event in config.get("events", [])
@@ -149,9 +161,9 @@ def _affordable(cli: Any, wanted: int | None) -> int | None:
     if limits["UnreservedConcurrentExecutions"] + current - wanted >= _UNRESERVED:
         return wanted
     click.echo(
-        f"Warning: this account allows {limits['ConcurrentExecutions']} executions at once, too few to reserve "
-        f"{wanted} for {cli.lambda_name}; it is deployed without a reservation. Ask AWS for more under "
-        "Service Quotas → Lambda → Concurrent executions, and deploy again."
+        f"Warning: this account allows {limits['ConcurrentExecutions']} executions at once, too few "
+        f"to reserve {wanted} for {cli.lambda_name}; it is deployed without a reservation. Ask AWS for more "
+        "under Service Quotas → Lambda → Concurrent executions, and deploy again."
     )
     return None
 
@@ -180,11 +192,10 @@ def _tell_own_address(cli: Any) -> None:
 def _keep_logs(cli: Any, days: int) -> None:
     """Make the log group, so that its retention holds from the first line on."""
     group = f"/aws/lambda/{cli.lambda_name}"
-    try:
-        cli.zappa.logs_client.create_log_group(logGroupName=group)
-    except cli.zappa.logs_client.exceptions.ResourceAlreadyExistsException:
-        pass
-    cli.zappa.logs_client.put_retention_policy(logGroupName=group, retentionInDays=days)
+    logs = cli.zappa.logs_client
+    with suppress(logs.exceptions.ResourceAlreadyExistsException):
+        logs.create_log_group(logGroupName=group)
+    logs.put_retention_policy(logGroupName=group, retentionInDays=days)
 
 
 def _keep_one_permission_per_source(cli: Any) -> None:

@@ -77,7 +77,7 @@ def destroy(stage: str) -> None:
         ) from None
     print(
         f"\nGone. Left, because it holds data or history, and cheap:\n"
-        f"  - the bucket {outputs.get('UploadBucket', '?')} with its files: aws s3 rb --force s3://{outputs.get('UploadBucket', '…')}\n"
+        f"  - the bucket {outputs.get('UploadBucket', '?')} with its files (S3 console → Empty, Delete)\n"
         f"  - a snapshot of the database: RDS → Snapshots\n"
         f"  - the functions' logs until their time is over: CloudWatch → Log groups /aws/lambda/ClientData*\n"
         "A new deployment needs the bucket's name: delete the bucket, or give another name with BUCKET=…"
@@ -97,7 +97,11 @@ def apply_stack(stage: str, given: dict[str, str]) -> None:
     if before is None and "NotificationEmail" not in given:
         raise Stop("Who shall be told about imports? Run: make deploy STAGE=… EMAIL=clients@example.com")
     if before is None:
-        given = {"CreateSenderIdentity": str(not _sender_known(given)).lower(), **_stage_defaults(stage), **given}
+        given = {
+            "CreateSenderIdentity": str(not _sender_known(given)).lower(),
+            **_stage_defaults(stage),
+            **given,
+        }
         known: set[str] = set()
     else:
         known = {parameter["ParameterKey"] for parameter in before["Parameters"]}
@@ -163,12 +167,12 @@ def _stage_defaults(stage: str) -> dict[str, str]:
 
 def _stack(name: str) -> dict[str, Any] | None:
     try:
-        stack: dict[str, Any] = boto3.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]  # type: ignore[assignment]
+        stack: Any = boto3.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
         if error.response["Error"]["Code"] != "ValidationError":
             raise
         return None
-    return stack
+    return dict(stack)
 
 
 def _sender_known(given: dict[str, str]) -> bool:
@@ -207,12 +211,13 @@ def _done(stage: str) -> str:
     url = variables["Environment"]["Variables"]["ADMIN_URL"]
     return f"""
 Deployed. What is left to do, once:
-  1. {outputs["NotificationSender"]}: click the link in the mail "Amazon Web Services – Email Address Verification",
-     and in the mail "AWS Notification - Subscription Confirmation" (alarms).
-  2. Leave SES's sandbox if other people are to get mails: SES console → Account dashboard → Request production access.
+  1. {outputs["NotificationSender"]} has got two mails from AWS: click the link in "Email Address
+     Verification", and the one in "Subscription Confirmation" (alarms).
+  2. Leave SES's sandbox if others are to get mails too: SES console → Account dashboard.
   3. Log in at {url}
      as admin; the password:
-     aws secretsmanager get-secret-value --secret-id {outputs["FirstAdmin"]} --query SecretString --output text
+     aws secretsmanager get-secret-value --query SecretString --output text \\
+         --secret-id {outputs["FirstAdmin"]}
   4. Upload a file:
      aws s3 cp samples/clients.csv s3://{outputs["UploadBucket"]}/{outputs["Prefix"]}
 The doctor looks again with: zappa invoke {stage}_import workers.maintenance.doctor"""
@@ -228,13 +233,17 @@ def main(arguments: list[str] | None = None) -> int:
     given = {parameter: options[option] for option, parameter in PARAMETERS.items() if options[option]}
     try:
         who = boto3.client("sts").get_caller_identity()
-        print(f"Account {who['Account']}, region {boto3.session.Session().region_name}, stage {options['stage']}")
+        region = boto3.session.Session().region_name
+        print(f"Account {who['Account']}, region {region}, stage {options['stage']}")
         if options["destroy"]:
             destroy(options["stage"])
         else:
             deploy(options["stage"], given)
     except (NoCredentialsError, NoRegionError):
-        print("AWS doesn't know who you are, or where: run `aws configure` (access key, region).", file=sys.stderr)
+        print(
+            "AWS doesn't know who you are, or where: run `aws configure` (access key, region).",
+            file=sys.stderr,
+        )
         return 2
     except Stop as stop:
         print(f"\n{stop}", file=sys.stderr)

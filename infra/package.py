@@ -27,7 +27,15 @@ MAX_UNZIPPED = 150 * 1000**2
 # Zappa is a deployment tool; only its handler and what that imports run on Lambda. Its other
 # requirements (troposphere, placebo, setuptools, …) are not installed at all.
 _ZAPPA_AT_RUNTIME = ("durationpy", "werkzeug")
-_ZAPPA_MODULES = {"__init__.py", "asgi.py", "handler.py", "middleware.py", "utilities.py", "websocket.py", "wsgi.py"}
+_ZAPPA_MODULES = {
+    "__init__.py",
+    "asgi.py",
+    "handler.py",
+    "middleware.py",
+    "utilities.py",
+    "websocket.py",
+    "wsgi.py",
+}
 # AWS services that the code speaks to; boto3 brings the descriptions of some four hundred others along.
 _SERVICES = {"events", "lambda", "s3", "secretsmanager", "ses", "sesv2", "sqs", "sts"}
 
@@ -146,7 +154,9 @@ def _install() -> None:
     requirements = (ROOT / "requirements.txt").read_text()
     target = _site_packages()
     marker = ENVIRONMENT / "installed"
-    wanted = hashlib.sha256(f"{target.parent.name}\n{requirements}{Path(__file__).read_text()}".encode()).hexdigest()
+    wanted = hashlib.sha256(
+        f"{target.parent.name}\n{requirements}{Path(__file__).read_text()}".encode()
+    ).hexdigest()
     if marker.exists() and marker.read_text() == wanted:
         return
     shutil.rmtree(ENVIRONMENT, ignore_errors=True)

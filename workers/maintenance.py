@@ -93,7 +93,7 @@ def purge(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 @_task
 def clean(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Delete finished files now: `zappa invoke STAGE_clean workers.maintenance.clean` (it alone may delete)."""
+    """Delete finished files now: `zappa invoke STAGE_clean workers.maintenance.clean` (others may not)."""
     return cleanup.clean(deadline=_deadline(context)).as_dict()
 
 
@@ -134,4 +134,4 @@ def create_first_admin(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def _deadline(context: Any) -> float:
     """On time.monotonic()'s clock, with some seconds kept back to report."""
-    return time.monotonic() + context.get_remaining_time_in_millis() / 1000 - _TIME_TO_REPORT
+    return time.monotonic() + float(context.get_remaining_time_in_millis()) / 1000 - _TIME_TO_REPORT

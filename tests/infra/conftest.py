@@ -22,7 +22,7 @@ EMAIL = "clients@example.com"
 
 
 def offline() -> dict[str, str]:
-    """This process's environment, without a way out of the machine: Zappa looks for newer versions of itself."""
+    """This process's environment, without a way out of the machine: Zappa looks for newer releases."""
     return {
         **os.environ,
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -42,7 +42,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     environment = offline()
     environment.pop("HTTPS_PROXY")
     subprocess.run(
-        [sys.executable, "-m", "zappa.cli", "package", "production_import", "-o", str(built.relative_to(ROOT))],
+        [sys.executable, "-m", "zappa.cli", "package", "production_import", "-o", "build/test-package.zip"],
         cwd=ROOT, env=environment, check=True, timeout=300,
     )  # fmt: skip
     return built

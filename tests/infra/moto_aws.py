@@ -46,16 +46,16 @@ def mend() -> None:
     """Change moto where AWS does otherwise, each for the reason given."""
     _mend_database()
     _mend_functions()
-    lambda_models.LambdaFunction._invoke_lambda = _execute  # type: ignore[method-assign]
-    notifications._invoke_awslambda = _deliver
+    lambda_models.LambdaFunction._invoke_lambda = _execute  # type: ignore
+    notifications._invoke_awslambda = _deliver  # type: ignore
     _mend_buckets()
     # CloudFormation finds the order in which things can go; moto gives up on the first dependency.
     VPCBackend.delete_vpc = lambda self, vpc_id: self.vpcs.pop(vpc_id, None)  # type: ignore
     # moto enforces bucket policies without their conditions: "deny all that is not TLS" would deny all.
-    FakeBucket.get_permission = lambda self, action, resource: PermissionResult.NEUTRAL  # type: ignore[method-assign]
+    FakeBucket.get_permission = lambda self, action, resource: PermissionResult.NEUTRAL  # type: ignore
     _mend_roles()
     # The tests' way to click the link in AWS's mail.
-    SESBackend.verify_email_identity = _verify  # type: ignore[method-assign]
+    SESBackend.verify_email_identity = _verify  # type: ignore
     ses_urls.url_paths[r"{0}/v2/email/account$"] = SESV2Response.dispatch
     SESV2Response.get_account = lambda self: json.dumps({"ProductionAccessEnabled": False})  # type: ignore
 
@@ -65,8 +65,8 @@ def _verify(self: Any, address: str) -> None:
 
 
 def _mend_roles() -> None:
-    """moto's CloudFormation leaves a role's managed policies out."""
-    create = Role.create_from_cloudformation_json.__func__  # type: ignore[attr-defined]
+    """moto's CloudFormation leaves a role's managed policies out, and can't delete a role that has any."""
+    create = Role.create_from_cloudformation_json.__func__  # type: ignore
 
     def create_all(cls: Any, name: str, template: Any, *args: Any, **kwargs: Any) -> Any:
         role = create(cls, name, template, *args, **kwargs)
@@ -74,12 +74,24 @@ def _mend_roles() -> None:
             boto3.client("iam").attach_role_policy(RoleName=role.name, PolicyArn=arn)
         return role
 
-    Role.create_from_cloudformation_json = classmethod(create_all)  # type: ignore[assignment]
+    Role.create_from_cloudformation_json = classmethod(create_all)  # type: ignore
+
+    delete = Role.delete_from_cloudformation_json.__func__  # type: ignore
+
+    def delete_all(cls: Any, name: str, *args: Any, **kwargs: Any) -> None:
+        iam = boto3.client("iam")
+        for policy in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]:
+            iam.detach_role_policy(RoleName=name, PolicyArn=policy["PolicyArn"])
+        for inline in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+            iam.delete_role_policy(RoleName=name, PolicyName=inline)
+        delete(cls, name, *args, **kwargs)
+
+    Role.delete_from_cloudformation_json = classmethod(delete_all)  # type: ignore
 
 
 def _mend_buckets() -> None:
     """moto's CloudFormation forgets versioning, public access and encryption."""
-    create = FakeBucket.create_from_cloudformation_json.__func__  # type: ignore[attr-defined]
+    create = FakeBucket.create_from_cloudformation_json.__func__  # type: ignore
 
     def create_all(cls: Any, name: str, template: Any, *args: Any, **kwargs: Any) -> Any:
         bucket = create(cls, name, template, *args, **kwargs)
@@ -92,17 +104,15 @@ def _mend_buckets() -> None:
         by_default = [
             {"ApplyServerSideEncryptionByDefault": rule["ServerSideEncryptionByDefault"]} for rule in rules
         ]
-        s3.put_bucket_encryption(
-            Bucket=bucket.name, ServerSideEncryptionConfiguration={"Rules": by_default}
-        )
+        s3.put_bucket_encryption(Bucket=bucket.name, ServerSideEncryptionConfiguration={"Rules": by_default})
         return bucket
 
-    FakeBucket.create_from_cloudformation_json = classmethod(create_all)  # type: ignore[assignment]
+    FakeBucket.create_from_cloudformation_json = classmethod(create_all)  # type: ignore
 
 
 def _mend_database() -> None:
     """moto's CloudFormation loses ManageMasterUserPassword and doesn't know the secret's ARN."""
-    create = DBInstance.create_from_cloudformation_json.__func__  # type: ignore[attr-defined]
+    create = DBInstance.create_from_cloudformation_json.__func__  # type: ignore
     attribute = DBInstance.get_cfn_attribute
 
     def create_with_secret(cls: Any, name: str, template: Any, *args: Any, **kwargs: Any) -> Any:
@@ -120,9 +130,9 @@ def _mend_database() -> None:
             return self.master_user_secret.secret.arn
         return attribute(self, name)
 
-    DBInstance.create_from_cloudformation_json = classmethod(create_with_secret)  # type: ignore[assignment]
-    DBInstance.get_cfn_attribute = attribute_or_secret  # type: ignore[method-assign]
-    DBInstance.has_cfn_attr = classmethod(  # type: ignore[assignment]
+    DBInstance.create_from_cloudformation_json = classmethod(create_with_secret)  # type: ignore
+    DBInstance.get_cfn_attribute = attribute_or_secret  # type: ignore
+    DBInstance.has_cfn_attr = classmethod(  # type: ignore
         lambda cls, attr: attr in ("Endpoint.Address", "Endpoint.Port", "MasterUserSecret.SecretArn")
     )
 
@@ -146,9 +156,9 @@ def _mend_functions() -> None:
         update(self, changes)
         return get_all(self)
 
-    lambda_models.LambdaFunction.__init__ = remember  # type: ignore[method-assign]
-    lambda_models.LambdaFunction.get_configuration = get_all  # type: ignore[method-assign]
-    lambda_models.LambdaFunction.update_configuration = update_all  # type: ignore[method-assign]
+    lambda_models.LambdaFunction.__init__ = remember  # type: ignore
+    lambda_models.LambdaFunction.get_configuration = get_all  # type: ignore
+    lambda_models.LambdaFunction.update_configuration = update_all  # type: ignore
 
     put = lambda_models.LambdaBackend.put_function_event_invoke_config
 
@@ -156,7 +166,7 @@ def _mend_functions() -> None:
         self.get_function(function_name).event_invoke_config = []  # it would go on showing the first
         return put(self, function_name, config)
 
-    lambda_models.LambdaBackend.put_function_event_invoke_config = put_one  # type: ignore[method-assign]
+    lambda_models.LambdaBackend.put_function_event_invoke_config = put_one  # type: ignore
 
     add = LambdaResponse.add_permission
     LambdaResponse.add_permission = lambda self: (201, {"status": 201}, add(self))  # type: ignore

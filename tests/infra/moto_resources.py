@@ -31,14 +31,19 @@ class _Made(CloudFormationModel):
         raise NotImplementedError
 
     @classmethod
-    def create_from_cloudformation_json(  # type: ignore[override]
+    def create_from_cloudformation_json(
         cls, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **kwargs: Any
     ) -> "_Made":
         return cls.make(resource_name, cloudformation_json["Properties"])
 
     @classmethod
-    def update_from_cloudformation_json(  # type: ignore[override]
-        cls, original_resource: "_Made", new_resource_name: str, cloudformation_json: Any, account_id: str, region_name: str
+    def update_from_cloudformation_json(
+        cls,
+        original_resource: "_Made",
+        new_resource_name: str,
+        cloudformation_json: Any,
+        account_id: str,
+        region_name: str,
     ) -> "_Made":
         # An update without changes must not make a second secret.
         if cls is _Secret:
@@ -46,7 +51,7 @@ class _Made(CloudFormationModel):
         return cls.make(original_resource.physical_resource_id, cloudformation_json["Properties"])
 
     @classmethod
-    def delete_from_cloudformation_json(cls, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
+    def delete_from_cloudformation_json(cls, *args: Any, **kwargs: Any) -> None:
         pass
 
 
@@ -60,7 +65,9 @@ class _Secret(_Made, CloudFormationModel):  # moto asks for direct subclasses
         wanted = properties["GenerateSecretString"]
         value = secrets.token_urlsafe(wanted["PasswordLength"])[: wanted["PasswordLength"]]
         if "SecretStringTemplate" in wanted:
-            value = json.dumps({**json.loads(wanted["SecretStringTemplate"]), wanted["GenerateStringKey"]: value})
+            value = json.dumps(
+                {**json.loads(wanted["SecretStringTemplate"]), wanted["GenerateStringKey"]: value}
+            )
         answer = boto3.client("secretsmanager").create_secret(Name=name, SecretString=value)
         return cls(answer["ARN"])
 

@@ -32,7 +32,8 @@ make = BaseClient._make_api_call
 def note(self, operation, parameters):
     with open(os.environ["RECORD_CALLS"], "a") as file:
         named = {key: value for key, value in parameters.items() if isinstance(value, str)}
-        line = [os.environ["AWS_LAMBDA_FUNCTION_NAME"], self.meta.service_model.service_name, operation, named]
+        service = self.meta.service_model.service_name
+        line = [os.environ["AWS_LAMBDA_FUNCTION_NAME"], service, operation, named]
         file.write(json.dumps(line) + chr(10))
     return make(self, operation, parameters)
 BaseClient._make_api_call = note
@@ -142,7 +143,7 @@ class Environment:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_GET(self) -> None:  # noqa: N802 - http.server's name
+            def do_GET(self) -> None:
                 request_id, event = environment._events.get()
                 self.send_response(200)
                 self.send_header("Lambda-Runtime-Aws-Request-Id", request_id)
@@ -152,7 +153,7 @@ class Environment:
                 self.send_header("Content-Type", "application/json")
                 self._finish(event.encode())
 
-            def do_POST(self) -> None:  # noqa: N802
+            def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 last = self.path.rsplit("/", 1)[-1]
                 kind = {"response": "result", "error": "error"}[last]
@@ -181,7 +182,8 @@ def _runtime_client(folder: Path) -> Path:
         target.mkdir()
         for name in _CLIENT:
             spec = find_spec(name)
-            assert spec and spec.origin, f"{name} is missing: pip install awslambdaric"
+            assert spec, f"{name} is missing: pip install awslambdaric"
+            assert spec.origin
             source = Path(spec.origin)
             if source.name == "__init__.py":
                 shutil.copytree(source.parent, target / name)

