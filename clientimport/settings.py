@@ -133,7 +133,10 @@ X_FRAME_OPTIONS = "DENY"
 _UPLOADS_GO_TO = (
     ["http://127.0.0.1:*"]
     if LOCAL
-    else [f"https://{IMPORT_BUCKET}.s3.amazonaws.com", f"https://{IMPORT_BUCKET}.s3.{AWS_REGION}.amazonaws.com"]
+    else [
+        f"https://{IMPORT_BUCKET}.s3.amazonaws.com",
+        f"https://{IMPORT_BUCKET}.s3.{AWS_REGION}.amazonaws.com",
+    ]
 )
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {

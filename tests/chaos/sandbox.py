@@ -15,7 +15,7 @@ from django.conf import settings
 
 import workers  # noqa: F401 - sets Django up
 from clients import dispatch
-from clients.importing import run, service, stored
+from clients.importing import run, stored
 
 _asked: list[dict[str, Any]] = []
 
