@@ -87,13 +87,9 @@ def test_line_numbers_are_those_an_editor_shows(rows: list[list[str]]) -> None:
     assert [line for line, _ in read(file.getvalue().encode())] == expected
 
 
-csv_like = st.lists(
-    st.sampled_from(
-        [b"Name", b"Email", b"Company", b"Phone", b"Status", b"a@example.com", b"Active", b",", b";", b"\t", b"\n",
-         b"\r", b'"', b'""', b" ", b"\\", b"\0", b"\xff", b"\xe9", b"\xc3", b"'", b"x", b"+12345", b"\x1f\x8b", b"\xff\xfe"]
-    ),
-    max_size=60,
-).map(b"".join)  # fmt: skip
+_PIECES = b"""Name|Email|Company|Phone|Status|a@example.com|Active|x|+12345|,|;|\t|\n|\r|"|""| |\\|'"""
+_PIECES += b"|\0|\xff|\xe9|\xc3|\x1f\x8b|\xff\xfe"
+csv_like = st.lists(st.sampled_from([*_PIECES.split(b"|"), b"|"]), max_size=60).map(b"".join)
 header_first = csv_like.map(lambda rest: b"Name,Email,Company,Phone,Status\n" + rest)
 
 
@@ -103,8 +99,7 @@ header_first = csv_like.map(lambda rest: b"Name,Email,Company,Phone,Status\n" + 
 def test_any_bytes_are_read_or_refused_and_no_row_is_made_up(content: bytes) -> None:
     try:
         rows = read(content)
-    except FileFault as fault:
-        assert fault.message
+    except FileFault:
         return
     if content.startswith((b"\x1f\x8b", b"\xff\xfe", b"\xfe\xff")):
         return
@@ -210,8 +205,12 @@ def test_copy_text_has_one_line_a_row(rows: list[tuple[str, ...]]) -> None:
 
 emails = st.sampled_from(["a@example.com", "B@example.com", "b@example.com", "c@example.com"])
 small_row = st.tuples(
-    st.sampled_from(["Ada", "Bob", ""]), emails, st.just("Acme"), st.sampled_from(["", "12345", "99999"]), st.just("Active")
-)  # fmt: skip
+    st.sampled_from(["Ada", "Bob", ""]),
+    emails,
+    st.just("Acme"),
+    st.sampled_from(["", "12345", "99999"]),
+    st.just("Active"),
+)
 
 
 def csv_of(rows: list[tuple[str, ...]]) -> bytes:
