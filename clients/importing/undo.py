@@ -1,7 +1,7 @@
 """Undo: takes back what one import run did, in one transaction, by a handful of set-based statements.
 
 Clients that the run inserted are deleted, clients that it updated are put back as they were, and whatever
-somebody wrote since (a person, a later run) is left alone and listed. docs/adr/0021 has the reasons.
+somebody wrote since (a person, a later run) is left alone and listed. docs/adr/0008 has the reasons.
 """
 
 import logging
