@@ -1,5 +1,6 @@
 """Promise 22: only finished objects older than the limit go; the rest is reported."""
 
+import tracemalloc
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import boto3
 import pytest
 from django.conf import settings
+from django.db import connection
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
@@ -14,6 +16,7 @@ from clients import storage
 from clients.importing import cleanup
 from clients.models import ImportRun, RejectedRow
 from clients.models.import_run import Mode, State
+from clients.storage import StoredVersion
 from workers import file_cleaner
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -209,6 +212,50 @@ def test_more_objects_than_a_page_go_with_one_query_a_page(
         report = cleanup.clean(now=timezone.now() + 2 * DAY)
 
     assert (report.deleted, names(bucket)) == (34, ["020.csv"])
+
+
+def test_more_than_a_hundred_thousand_objects_go_in_one_cleaning_with_memory_for_a_few_pages(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The listing is made up (the local S3 takes minutes for it), the runs are real."""
+    count, uploaded = 101_000, timezone.now()
+    ImportRun.objects.create(bucket=bucket, version_id="v")
+    same = [f.column for f in ImportRun._meta.concrete_fields if f.name not in ("id", "key", "state")]
+    columns = ", ".join(f'"{column}"' for column in same)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO import_runs (key, state, {columns})"
+            f" SELECT %s || n, CASE n %% 1000 WHEN 7 THEN 'failed' ELSE 'succeeded' END, {columns}"
+            " FROM import_runs, generate_series(0, %s) n",
+            [settings.IMPORT_PREFIX, count - 1],
+        )
+
+    def pages() -> Iterator[list[StoredVersion]]:
+        for start in range(0, count, 1_000):
+            yield [
+                StoredVersion(f"{settings.IMPORT_PREFIX}{n}", "v", "e", 1, uploaded, is_latest=True)
+                for n in range(start, start + 1_000)
+            ]
+
+    requests: list[int] = []
+
+    def delete(versions: list[StoredVersion], *, versioned: bool) -> list[storage.DeleteFailure]:
+        requests.append(len(versions))
+        return []
+
+    monkeypatch.setattr(storage, "list_versions", pages)
+    monkeypatch.setattr(storage, "delete_versions", delete)
+    tracemalloc.start()
+    try:
+        report = cleanup.clean(now=uploaded + 2 * DAY)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert (report.deleted, report.kept) == (count - 101, {cleanup.FAILED: 101})
+    assert len(report.kept_examples[cleanup.FAILED]) == 10
+    assert max(requests) <= 1_000
+    assert peak < 30 * 1024**2
 
 
 def test_an_object_that_s3_refuses_to_delete_is_reported(bucket: str) -> None:
