@@ -7,8 +7,8 @@ from django.db.models import QuerySet
 from import_export import resources
 from tablib import Dataset
 
-from clients.importing.columns import BY_FIELD, PROBLEMS_TITLE, TITLES, neutralise, restore
-from clients.importing.origin import corrected_run, line_title
+from clients.importing.columns import BY_FIELD, LINE_TITLE, PROBLEMS_TITLE, TITLES, neutralise, restore
+from clients.importing.origin import own_columns
 from clients.models import Client, ImportRun
 
 
@@ -35,34 +35,24 @@ class ClientResource(resources.ModelResource):  # type: ignore[type-arg]
 
 
 def rejected_header(run: ImportRun) -> list[str]:
-    """Which run and line, what is wrong, then the file's own columns.
-
-    Ours come first: a row with too many cells then runs over at its end, where one sees it.
-    """
-    return [line_title(run.pk), PROBLEMS_TITLE, *(neutralise(title) for _, title in _own_columns(run))]
+    """The file's own columns, then which line it was and what is wrong."""
+    own = own_columns(run.key, run.header)
+    return [*(neutralise(run.header[position]) for position in own), LINE_TITLE, PROBLEMS_TITLE]
 
 
 def rejected_cells(run: ImportRun) -> Iterator[list[str]]:
     """The rejected rows under that header, streamed; every cell formula-safe.
 
-    An import takes the apostrophe of an earlier export away, so each cell carries one at most: rows may go
-    round as often as it takes.
+    A row with too many cells runs over at its end, behind our columns, where one sees it. An import takes the
+    apostrophe of an earlier export away, so each cell carries one at most: rows may go round as often as it
+    takes.
     """
-    header = len(run.header)
-    kept = [position for position, _ in _own_columns(run)]
+    width = len(run.header)
+    own = own_columns(run.key, run.header)
     rows = run.rejected_rows.order_by("line").values_list("line", "cells", "problems")
     for line, cells, problems in rows.iterator(chunk_size=2_000):
-        cells = [*(cells or []), *[""] * header]
-        own = [cells[position] for position in kept] + cells[header : len(cells) - header]
+        cells = [neutralise(restore(cell)) for cell in cells or []]
+        extra = cells[width:]
+        cells += [""] * (width - len(cells))
         sentences = " ".join(problem["message"] for problem in problems)
-        yield [str(line), neutralise(sentences), *(neutralise(restore(cell)) for cell in own)]
-
-
-def _own_columns(run: ImportRun) -> list[tuple[int, str]]:
-    """The file's columns with their positions, without those that an earlier error file added."""
-    return [(position, title) for position, title in enumerate(run.header) if not is_of_an_error_file(title)]
-
-
-def is_of_an_error_file(title: str) -> bool:
-    """Whether a column is one that rejected_header() adds."""
-    return title == PROBLEMS_TITLE or corrected_run("", [title])[1] is not None
+        yield [*(cells[position] for position in own), str(line), neutralise(sentences), *extra]

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.http import FileResponse, HttpResponseBase, HttpResponseRedirect
 
 from clients import exports, spreadsheets, storage
+from clients.importing.origin import error_file_name
 from clients.models import ImportRun
 
 _IN_MEMORY = 2 * 1024**2
@@ -25,9 +26,8 @@ KINDS: dict[str, tuple[str, Writer]] = {
 
 def rejected_rows(run: ImportRun, kind: str) -> HttpResponseBase:
     """The run's rejected rows as a file whose name says which run they are of. Raises TooManyRows."""
-    stem = run.file_name.removesuffix(".gz").rpartition(".")[0] or run.file_name
     rows = chain([exports.rejected_header(run)], exports.rejected_cells(run))
-    return table(rows, f"{stem[:100]}-rejected-rows-of-run-{run.pk}", kind)
+    return table(rows, error_file_name(run.file_name, run.pk), kind)
 
 
 def table(rows: Iterable[Sequence[str]], stem: str, kind: str) -> HttpResponseBase:

@@ -11,8 +11,8 @@ from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from clients.admin.labels import ProblemKind
-from clients.exports import is_of_an_error_file
 from clients.importing.columns import column_of
+from clients.importing.origin import own_columns
 from clients.models import ImportRun, RejectedRow
 
 PAGE_SIZE = 50
@@ -76,13 +76,14 @@ class RejectedRows:
     def _cells(self, row: RejectedRow) -> list[Cell]:
         if not self.with_cells or row.cells is None:
             return []
+        own = own_columns(self.run.key, self.run.header)
         faulty = {problem["column"] for problem in row.problems}
         titles = [*self.run.header, *[""] * (len(row.cells) - len(self.run.header))]
         columns = [_contract_title(title) for title in titles]
         return [
             Cell(title or "extra cell", str(text), column in faulty)
-            for title, column, text in zip(titles, columns, row.cells, strict=False)
-            if not is_of_an_error_file(title)
+            for position, (title, column, text) in enumerate(zip(titles, columns, row.cells, strict=False))
+            if position in own or position >= len(self.run.header)
         ]
 
     @property

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote, unquote
 
-from clients.importing.columns import LINE_TITLE
+from clients.importing.columns import LINE_TITLE, PROBLEMS_TITLE
 
 UPLOADER = "import-uploader"
 MODE = "import-mode"
@@ -18,7 +18,6 @@ OPTIONS = (MODE, ON_CONFLICT, MAX_REJECTED_PERCENT)
 _MODES = ("import", "preview")
 _POLICIES = ("reject", "update")
 
-_IN_TITLE = re.compile(rf"{LINE_TITLE} of run ([0-9]{{1,18}})", re.IGNORECASE)
 _IN_NAME = re.compile(r"rejected-rows-of-run-([0-9]{1,18})(?![0-9])", re.IGNORECASE)
 
 
@@ -42,18 +41,27 @@ def options(metadata: Mapping[str, str]) -> dict[str, str | int]:
     return found
 
 
-def line_title(run_id: int) -> str:
-    """The title of an error file's column of line numbers; names the run, whatever the file is called."""
-    return f"{LINE_TITLE} of run {run_id}"
+def error_file_name(key: str, run_id: int) -> str:
+    """What the error file of a run is called, without its ending; says which run its rows are of."""
+    stem = key.rsplit("/", 1)[-1].removesuffix(".gz").rsplit(".", 1)[0]
+    return f"{_IN_NAME.sub('', stem).rstrip('-')[:100]}-rejected-rows-of-run-{run_id}"
 
 
 def corrected_run(key: str, header: Sequence[str]) -> tuple[int | None, int | None]:
-    """The run whose error file this is, and the position of the cell with that run's line numbers.
-
-    The column's title says it; a file whose columns were removed is known by its name, without lines.
-    """
-    for position, title in enumerate(header):
-        if match := _IN_TITLE.fullmatch(title.strip()):
-            return int(match[1]), position
+    """The run whose error file this is, told by its name; and where its line numbers of that run stand."""
     match = _IN_NAME.search(key.rsplit("/", 1)[-1])
-    return (int(match[1]) if match else None), None
+    if match is None:
+        return None, None
+    return int(match[1]), _last(header, LINE_TITLE)
+
+
+def own_columns(key: str, header: Sequence[str]) -> list[int]:
+    """Positions of a file's columns without those that an error file adds."""
+    if corrected_run(key, header)[0] is None:
+        return list(range(len(header)))
+    added = {_last(header, LINE_TITLE), _last(header, PROBLEMS_TITLE)}
+    return [position for position in range(len(header)) if position not in added]
+
+
+def _last(header: Sequence[str], title: str) -> int | None:
+    return max((position for position, other in enumerate(header) if other == title), default=None)
