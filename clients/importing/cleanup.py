@@ -19,7 +19,7 @@ from django.db import connection
 from django.utils import timezone
 
 from clients import storage
-from clients.importing.uploads import runs_by_version
+from clients.importing.uploads import RunFacts, runs_by_version
 from clients.models import ImportRun
 from clients.models.import_run import FINISHED, Mode, State
 from clients.storage import StoredVersion
@@ -108,7 +108,7 @@ def _finished(page: Iterable[StoredVersion], limit: datetime, report: Report) ->
     return doomed
 
 
-def _reason_to_keep(runs: list[ImportRun]) -> str:
+def _reason_to_keep(runs: list[RunFacts]) -> str:
     """Why a version with these runs, the newest first, stays; empty when it may go."""
     if any(run.state in (State.QUEUED, State.RUNNING) for run in runs):
         return IN_WORK

@@ -7,8 +7,8 @@ listing have in common is the ETag and the time.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -21,27 +21,35 @@ from clients.storage import NO_VERSION, ObjectVersion, StoredVersion
 # Headers give an object's time in whole seconds, events and some listings in milliseconds.
 _CLOCK_TOLERANCE = timedelta(seconds=2)
 
-# What there is to know of a run here; its JSON columns may be long, and pages have a thousand keys.
-_NEEDED = (
-    "key", "version_id", "etag", "event_at", "created_at", "state", "mode", "trigger", "delivery_id",
-)  # fmt: skip
+
+class RunFacts(NamedTuple):
+    """What there is to know of a run here; a page has a thousand keys, and whole runs are large."""
+
+    key: str
+    version_id: str
+    etag: str
+    event_at: datetime | None
+    created_at: datetime
+    state: str
+    mode: str
 
 
-def runs_by_version(versions: Iterable[StoredVersion]) -> dict[StoredVersion, list[ImportRun]]:
+def runs_by_version(versions: Iterable[StoredVersion]) -> dict[StoredVersion, list[RunFacts]]:
     """The runs of each version, the newest first, by one query."""
     versions = [version for version in versions if not version.is_marker]
     runs = defaultdict(list)
-    for run in (
+    for row in (
         ImportRun.objects.filter(bucket=settings.IMPORT_BUCKET, key__in={v.key for v in versions})
-        .only(*_NEEDED)
         .order_by("-id")
+        .values_list(*RunFacts._fields)
         .iterator()
     ):
+        run = RunFacts(*row)
         runs[run.key].append(run)
     return {version: [run for run in runs[version.key] if _is_of(run, version)] for version in versions}
 
 
-def _is_of(run: ImportRun, version: StoredVersion) -> bool:
+def _is_of(run: RunFacts, version: StoredVersion) -> bool:
     """Whether a run is about this version.
 
     Without versions a key holds its latest upload alone, so the run of another upload with the same

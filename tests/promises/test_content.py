@@ -12,6 +12,7 @@ import boto3
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.core import mail
+from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
@@ -125,7 +126,7 @@ def test_promise_17_awkward_cells_are_stored_to_the_letter(bucket: str) -> None:
     stored = dict(Client.objects.values_list("name", "company"))
     assert stored == {cell: cell for cell in AWKWARD}
     rejected = RejectedRow.objects.values_list("cells", "problems")
-    assert [cells[0] for cells, _ in rejected] == ["a␀b", "a\x1bb", "a\u202eb"]
+    assert [cells and cells[0] for cells, _ in rejected] == ["a␀b", "a\x1bb", "a\u202eb"]
     assert {problem["code"] for _, problems in rejected for problem in problems} == {"control-character"}
 
 
@@ -140,6 +141,11 @@ def test_promise_18_an_exported_cell_is_no_formula_and_comes_back_as_it_was(cell
 # --- 19 -----------------------------------------------------------------------------------------
 
 EVIL = "<script>alert(1)</script>"
+
+
+def html_of(message: EmailMessage) -> str:
+    assert isinstance(message, EmailMultiAlternatives)
+    return str(message.alternatives[0][0])
 
 
 @pytest.mark.django_db(transaction=True)
@@ -160,7 +166,7 @@ def test_promise_19_html_in_keys_and_cells_is_escaped_in_the_mail_and_the_admin(
         reverse("admin:index"),
     ]
     seen = [str(admin_client.get(page).content.decode()) for page in pages]
-    seen += [str(alternative) for message in mail.outbox for alternative, _ in message.alternatives]  # type: ignore[attr-defined]
+    seen += [html_of(message) for message in mail.outbox]
 
     assert sum("&lt;script&gt;" in html for html in seen) >= 5
     for html in seen:

@@ -138,7 +138,8 @@ def test_promise_9_a_terminated_backend(
 def test_promise_9_a_backend_terminated_in_mid_copy(
     event: dict[str, Any], monkeypatch: pytest.MonkeyPatch, transactional_other: Other
 ) -> None:
-    original, terminated = ValidatedRows.blocks, []
+    original = ValidatedRows.blocks
+    terminated: list[bool] = []
 
     def blocks(rows: ValidatedRows) -> Iterator[bytes]:
         for block in original(rows):
@@ -287,7 +288,7 @@ class Login:
 @pytest.fixture
 def login(transactional_other: Other) -> Iterator[Login]:
     """The embedded server trusts everybody: a line of its pg_hba.conf makes it ask this one's password."""
-    parameters.clear_caches()
+    parameters.clear_caches()  # type: ignore[no-untyped-call]
     secret = boto3.client("secretsmanager").create_secret(Name="rds", SecretString="-")["ARN"]
     with transactional_other() as cursor:
         cursor.execute("SHOW hba_file")
@@ -312,7 +313,7 @@ def login(transactional_other: Other) -> Iterator[Login]:
                 cursor.execute("SELECT pg_reload_conf()")
                 cursor.connection.commit()
     boto3.client("secretsmanager").delete_secret(SecretId=secret, ForceDeleteWithoutRecovery=True)
-    parameters.clear_caches()
+    parameters.clear_caches()  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture

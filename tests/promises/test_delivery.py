@@ -339,7 +339,7 @@ def test_promise_20_no_personal_data_in_logs_errors_and_mails(
         _as_logged(record) for record in caplog.records if record.name.startswith(("clients", "workers"))
     )
     assert "finished" in logged
-    sent = "\n".join(f"{m.subject} {m.body} {m.alternatives}" for m in mail.outbox)
+    sent = "\n".join(f"{m.subject} {m.body} {getattr(m, 'alternatives', None)}" for m in mail.outbox)
     assert "line 3" in sent
     audit = json.dumps(list(ImportRun.objects.values("fault", "notices", "problem_counts")))
     for secret in secrets:
