@@ -166,7 +166,7 @@ AXES_VERBOSE = False
 # short enough that a frozen worker never holds up the next one for longer than Lambda's retry takes.
 LOCK_TIMEOUT_SECONDS = env_int("DB_LOCK_TIMEOUT", 20, minimum=1)
 IDLE_IN_TRANSACTION_SECONDS = env_int("DB_IDLE_IN_TRANSACTION_TIMEOUT", 30, minimum=1)
-STATEMENT_TIMEOUT_SECONDS = env_int("DB_STATEMENT_TIMEOUT", 25, minimum=1)
+STATEMENT_TIMEOUT_SECONDS = env_int("DB_STATEMENT_TIMEOUT", 25)
 DATABASES = {
     "default": {
         "ENGINE": "local.database" if LOCAL else "clientimport.database",
