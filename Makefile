@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Settings as on AWS, for Django's own look at them; nothing is connected to.
+PRODUCTION := RDS_HOST=db.example.com RDS_DB=clients RDS_USER=import RDS_PASS=secret LOG_FILE= \
+	NOTIFICATION_EMAIL=admin@example.com DJANGO_SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(60))')
 
 .PHONY: run test check format bench chaos clean
 
@@ -18,6 +21,9 @@ check: $(INSTALLED) ## the gate: style, types, architecture, migrations, Django'
 	$(BIN)/mypy .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python manage.py makemigrations --check --dry-run
+	$(PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING
+	@$(BIN)/pip-audit --requirement requirements.txt --disable-pip --no-deps --progress-spinner off --timeout 5 || \
+		{ echo "The dependency audit found something, or its service can't be reached from here."; [ -z "$(AUDIT)" ]; }
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix-only .
@@ -35,8 +41,9 @@ clean: ## forget the virtual environment and all local data
 $(INSTALLED): requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or later is needed; $$($(PYTHON) --version) is what '$(PYTHON)' starts. Try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	touch $@
+	@echo "Installing into $(VENV); this takes a minute, once."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
 
 -include infra/deploy.mk
