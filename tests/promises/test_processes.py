@@ -73,14 +73,15 @@ def busy(world: World) -> list[Any]:
     )
 
 
-class ClientsLock:
-    """Holds up whoever wants to write clients, in the middle of its transaction."""
+class Lock:
+    """Holds up whoever wants to write this table, in the middle of its transaction."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, table: str, mode: str) -> None:
         self._connection = psycopg2.connect(**world.database.get_dsn_parameters())
+        self._statement = f"LOCK TABLE {table} IN {mode} MODE"
 
-    def __enter__(self) -> "ClientsLock":
-        self._connection.cursor().execute("LOCK TABLE clients IN ROW EXCLUSIVE MODE")
+    def __enter__(self) -> "Lock":
+        self._connection.cursor().execute(self._statement)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -95,7 +96,7 @@ def test_promise_7_a_worker_killed_inside_its_transaction_leaves_nothing(
     workers: Workers, upload: Upload
 ) -> None:
     event, world = upload("a.csv", csv_of(ROWS)), workers.world
-    with ClientsLock(world):
+    with Lock(world, "clients", "ROW EXCLUSIVE"):
         sandbox = workers.start(event)
         wait_until(lambda: waiting_for_lock(world))
         sandbox.signal(signal.SIGKILL)
@@ -105,6 +106,24 @@ def test_promise_7_a_worker_killed_inside_its_transaction_leaves_nothing(
     assert_nothing_kept(world)
     workers.run(event)
     assert_imported_once(world, attempts=2)
+
+
+def test_promise_7_a_worker_killed_after_its_clients_and_before_its_rejected_rows_leaves_neither(
+    workers: Workers, upload: Upload
+) -> None:
+    event, world = upload("a.csv", csv_of(ROWS) + "Bob,bob@example.com,,,Active\n"), workers.world
+    with Lock(world, "rejected_rows", "EXCLUSIVE"):
+        sandbox = workers.start(event)
+        wait_until(lambda: waiting_for_lock(world))
+        sandbox.signal(signal.SIGKILL)
+        workers.wait(sandbox)
+
+    wait_until(lambda: not busy(world))
+    assert_nothing_kept(world)
+    workers.run(event)
+    assert world.rows("SELECT state, inserted, rejected FROM import_runs") == [("partial", ROWS, 1)]
+    assert world.rows("SELECT count(*) FROM clients") == [(ROWS,)]
+    assert len(world.mails()) == 1
 
 
 def test_promise_7_a_worker_killed_before_its_mail_has_the_mail_sent_by_the_reconciler(
@@ -156,7 +175,7 @@ def test_promise_8_a_worker_frozen_inside_its_transaction_holds_nobody_up_for_lo
     workers: Workers, upload: Upload
 ) -> None:
     event, world = upload("a.csv", csv_of(ROWS)), workers.world
-    with ClientsLock(world):
+    with Lock(world, "clients", "ROW EXCLUSIVE"):
         frozen = workers.start(event, "frozen")
         wait_until(lambda: waiting_for_lock(world))
         frozen.signal(signal.SIGSTOP)
