@@ -8,12 +8,13 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
-from psycopg2.extensions import TRANSACTION_STATUS_INERROR
+from psycopg2.extensions import TRANSACTION_STATUS_INERROR, TRANSACTION_STATUS_INTRANS
 
 from clients.importing.problems import OutOfTime
 
 _TIME_TO_STOP = 8.0  # seconds kept back to roll back and say so
 _WAIT_WITHOUT_DEADLINE = 600  # seconds
+_LIMIT_GOOD_FOR = 0.5  # seconds, out of those kept back
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +54,20 @@ class Invocation:
 def in_time(invocation: Invocation) -> AbstractContextManager[None]:
     """No statement in the block outlives the invocation: the server cancels it in time for us to say so.
 
-    The limit is set anew before each statement, because it counts from the statement's beginning.
+    The limit counts from the statement's beginning, so it is set anew before a statement once the last one
+    is old; small files spend no time on it. In a transaction always, whose rollback would take it back.
     """
+    limits_set: dict[int, float] = {}  # by session: when
 
     def limited(execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
         session = context["connection"].connection
+        status = session.info.transaction_status
+        is_old = time.monotonic() > limits_set.get(id(session), 0) + _LIMIT_GOOD_FOR
         # An aborted transaction takes nothing but its end, be it a savepoint's.
-        if session.info.transaction_status != TRANSACTION_STATUS_INERROR:
+        if status == TRANSACTION_STATUS_INTRANS or (is_old and status != TRANSACTION_STATUS_INERROR):
             with session.cursor() as cursor:
                 cursor.execute("SET statement_timeout = %s", [invocation.milliseconds_for_a_statement])
+            limits_set[id(session)] = time.monotonic()
         return execute(sql, params, many, context)
 
     return connection.execute_wrapper(limited)

@@ -49,10 +49,10 @@ class Rules:
     def clean_cell(self, column: Column, cell: str) -> tuple[str, Problem | None]:
         """One cell in canonical form and what is wrong with it, if anything."""
         if _FORBIDDEN.search(cell):
-            return cell, _CONTROL_CHARACTER[column]
+            return cell, _CONTROL_CHARACTER[column.field]
         text = " ".join(restore(cell.strip()).split())
         if not text:
-            return text, _MISSING[column] if column.required else None
+            return text, _MISSING[column.field] if column.required else None
         match column.field:
             case "email":
                 return _clean_email(column, text)
@@ -66,15 +66,15 @@ class Rules:
         """A whole row in canonical form, or every problem that it has."""
         if isinstance(cells, MalformedRow):
             return [Problem("", "quote", cells.message)]
-        if problem := _wrong_number_of_cells(cells, layout):
+        if len(cells) != len(layout.header) and (problem := _wrong_number_of_cells(cells, layout)):
             return [problem]
         picked = ["" if position is None else cells[position] for position in layout.positions]
         found = self._canonical_cells("\t".join(picked))
         canonical = found.groups() if found else _NONE_CANONICAL
         problems = []
-        for index, (column, text) in enumerate(zip(COLUMNS, canonical, strict=True)):
-            if text is None or len(text) > column.max_length:
-                picked[index], problem = self.clean_cell(column, picked[index])
+        for index, text in enumerate(canonical):
+            if text is None or len(text) > _MAX_LENGTHS[index]:
+                picked[index], problem = self.clean_cell(COLUMNS[index], picked[index])
                 if problem:
                     problems.append(problem)
         return problems or ClientRow(*picked)
@@ -84,9 +84,10 @@ class Rules:
         return (text, self._invalid_status) if status is None else (status, None)
 
 
+_MAX_LENGTHS = [column.max_length for column in COLUMNS]
 _NONE_CANONICAL = (None,) * len(COLUMNS)
 _CONTROL_CHARACTER = {
-    column: Problem(
+    column.field: Problem(
         column.title,
         "control-character",
         f"{column.title} contains a control character that can't be seen. "
@@ -95,14 +96,15 @@ _CONTROL_CHARACTER = {
     for column in COLUMNS
 }
 _MISSING = {
-    column: Problem(column.title, "missing", f"{column.title} is empty. Fill it in.") for column in COLUMNS
+    column.field: Problem(column.title, "missing", f"{column.title} is empty. Fill it in.")
+    for column in COLUMNS
 }
 
 
 def _wrong_number_of_cells(cells: Sequence[str], layout: Layout) -> Problem | None:
     """Extra cells are forgiven when they are empty (spreadsheets write them), missing ones never."""
     count = len(cells)
-    if count == layout.width or (count > layout.width and not any(map(str.strip, cells[layout.width :]))):
+    if count > layout.width and not any(map(str.strip, cells[layout.width :])):
         return None
     word = "cell" if count == 1 else "cells"
     return Problem(
