@@ -82,6 +82,17 @@ def one_table(bench: Bench) -> None:
         _say(f"raw {raw:.1f} s; import {first['seconds']:.1f} s {first['timings']}")
 
 
+def against_raw(bench: Bench, figure: Figure, good: Path, file: Path) -> None:
+    """Pairs of raw COPY and import, each into a fresh copy of the base."""
+    for _ in range(bench.pairs):
+        server.fresh()
+        raw = server.raw_copy(good)
+        server.fresh()
+        result = server.import_file(file)
+        figure.values.append(result["seconds"] / raw)
+        _say(f"raw {raw:.1f} s; import {result['seconds']:.1f} s {result['timings']}")
+
+
 def large_table(bench: Bench) -> None:
     """Into a table that already holds five times as many other clients."""
     base, good, mixed = bench.file("others.copy"), bench.file("new.copy"), bench.file("new.csv")
@@ -90,13 +101,7 @@ def large_table(bench: Bench) -> None:
     data.write_csv(mixed, data.rows(bench.rows), bad_every=BAD_EVERY)
     figure = bench.figure(f"into a table of {5 * bench.rows:,} others ÷ raw copy into it", 1.5)
     server.create_base(load=base)
-    for _ in range(bench.pairs):
-        server.fresh()
-        raw = server.raw_copy(good)
-        server.fresh()
-        result = server.import_file(mixed)
-        figure.values.append(result["seconds"] / raw)
-        _say(f"raw {raw:.1f} s; import {result['seconds']:.1f} s {result['timings']}")
+    against_raw(bench, figure, good, mixed)
 
 
 def growth(bench: Bench) -> None:
@@ -125,13 +130,7 @@ def all_rejected(bench: Bench) -> None:
     data.write_csv(bad, data.rows(bench.rows), bad_every=1)
     figure = bench.figure("every row rejected ÷ raw copy of as many valid rows", 2)
     server.create_base()
-    for _ in range(bench.pairs):
-        server.fresh()
-        raw = server.raw_copy(good)
-        server.fresh()
-        result = server.import_file(bad)
-        figure.values.append(result["seconds"] / raw)
-        _say(f"raw {raw:.1f} s; import {result['seconds']:.1f} s {result['timings']}")
+    against_raw(bench, figure, good, bad)
 
 
 def small_file(bench: Bench) -> None:
