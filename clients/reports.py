@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from clients.importing.problems import Problem
 from clients.models import ImportRun
 from clients.models.import_run import Mode, State
 
@@ -11,7 +12,7 @@ PROBLEMS_SHOWN = 100
 def report(run: ImportRun) -> dict[str, Any]:
     """The run as DESIGN.md, section 7, lays it out; problems are capped, `problems_total` is not."""
     problems = [
-        {"line": line, **problem}
+        {"line": line, **{name: problem[name] for name in Problem._fields}}
         for line, found in run.rejected_rows.values_list("line", "problems")[:PROBLEMS_SHOWN]
         for problem in found
     ]

@@ -62,4 +62,11 @@ class Interrupted(ImportingError):
 
 
 class ImportFailed(ImportingError):
-    """What a worker raises so that Lambda delivers the event again; holds no personal data."""
+    """What a worker raises so that Lambda delivers the event again; holds no personal data.
+
+    `run` is the number of the run that failed, where there is one.
+    """
+
+    def __init__(self, message: str, run: int | None = None) -> None:
+        super().__init__(message)
+        self.run = run

@@ -139,7 +139,9 @@ def _process(
         )
         if run is not None:
             _give_up(run, error, invocation)
-        raise ImportFailed(f"run {run.pk if run else '?'}: {describe(error)}") from None
+        raise ImportFailed(
+            f"run {run.pk if run else '?'}: {describe(error)}", run=run.pk if run else None
+        ) from None
     finally:
         lift_limits()
     assert run is not None

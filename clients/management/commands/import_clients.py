@@ -4,12 +4,16 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, ProgrammingError
 from tqdm import tqdm
 
 from clients.importing import service
 from clients.importing.invocation import Invocation
-from clients.importing.problems import ImportingError
+from clients.importing.problems import ImportFailed
+from clients.importing.retry import describe
 from clients.models.import_run import ConflictPolicy, ImportRun, Mode, State
 from clients.reports import as_text, report
 
@@ -43,25 +47,43 @@ class Command(BaseCommand):
         path: Path = options["file"]
         if not path.is_file():
             raise CommandError(f"{path} is not a file. Name a CSV file to import.", returncode=2)
-        with tqdm(
-            total=path.stat().st_size, unit="B", unit_scale=True, leave=False, disable=not sys.stderr.isatty()
-        ) as bar:
+        try:
+            if settings.LOCAL:
+                call_command("migrate", verbosity=0)
+            run = self._import(path, options)
+        except KeyboardInterrupt:
+            raise CommandError("Interrupted. Nothing was imported.", returncode=130) from None
+        except ProgrammingError:
+            raise CommandError(
+                "The database has no tables of ours. Create them with: python manage.py migrate", returncode=3
+            ) from None
+        except ImportFailed as failure:
+            if options["json"] and failure.run:
+                self.stdout.write(json.dumps(report(ImportRun.objects.get(pk=failure.run))))
+            raise CommandError(
+                f"The import could not be finished; nothing was changed ({failure}).", returncode=3
+            ) from None
+        except DatabaseError as error:
+            raise CommandError(
+                f"The import could not be finished; nothing was changed ({describe(error)}). "
+                "Check the RDS_ variables and that the database can be reached.",
+                returncode=3,
+            ) from None
+        self.stdout.write(json.dumps(report(run)) if options["json"] else as_text(run))
+        sys.exit(EXIT_CODES[State(run.state)])
+
+    def _import(self, path: Path, options: dict[str, Any]) -> ImportRun:
+        size, on_a_terminal = path.stat().st_size, sys.stderr.isatty()
+        with tqdm(total=size, unit="B", unit_scale=True, leave=False, disable=not on_a_terminal) as bar:
 
             def show(run: ImportRun) -> None:
                 bar.set_postfix_str(f"{run.read:,} rows")
                 bar.update(run.bytes_read - bar.n)
 
-            try:
-                run = service.import_file(
-                    path,
-                    conflict_policy=options["on_conflict"],
-                    mode=Mode.PREVIEW if options["preview"] else Mode.IMPORT,
-                    invocation=Invocation(),
-                    progress=show,
-                )
-            except ImportingError as error:
-                raise CommandError(
-                    f"The import could not be finished; nothing was changed ({error}).", returncode=3
-                ) from None
-        self.stdout.write(json.dumps(report(run)) if options["json"] else as_text(run))
-        sys.exit(EXIT_CODES[State(run.state)])
+            return service.import_file(
+                path,
+                conflict_policy=options["on_conflict"],
+                mode=Mode.PREVIEW if options["preview"] else Mode.IMPORT,
+                invocation=Invocation(),
+                progress=show,
+            )
