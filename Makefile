@@ -13,7 +13,7 @@ run: $(INSTALLED) ## the whole platform on this machine: http://127.0.0.1:8000/a
 	$(BIN)/python manage.py runlocal samples/clients.csv
 
 test: $(INSTALLED) ## every test, against the same embedded PostgreSQL and local AWS
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(INSTALLED) ## the gate: style, types, architecture, migrations, Django's own checks
 	$(BIN)/ruff check .

@@ -23,9 +23,10 @@ GROUPS = {
 def create_groups(apps, schema_editor):
     # Django creates permissions only after the last migration, which is too late for a group made here.
     app_config = apps.get_app_config("clients")
+    models_module = getattr(app_config, "models_module", None)
     app_config.models_module = True
     create_permissions(app_config, apps=apps, verbosity=0, using=schema_editor.connection.alias)
-    app_config.models_module = None
+    app_config.models_module = models_module
     permissions = apps.get_model("auth", "Permission").objects.filter(content_type__app_label="clients")
     for name, codenames in GROUPS.items():
         group, _ = apps.get_model("auth", "Group").objects.get_or_create(name=name)
