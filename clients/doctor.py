@@ -83,7 +83,7 @@ def _finding(link: str, check: Callable[[], str]) -> Finding:
     except _Problem as problem:
         return Finding(link, Verdict.PROBLEM, str(problem), problem.todo)
     except DatabaseError as error:
-        return Finding(link, Verdict.PROBLEM, " ".join(str(error).split()), _DATABASE_TODO)
+        return Finding(link, Verdict.PROBLEM, " ".join(str(error).split()), _MEND_DATABASE)
     except ClientError as error:
         code = error.response["Error"]["Code"]
         return Finding(link, Verdict.PROBLEM, f"{error.operation_name} says {code}", _aws_todo(code))
@@ -93,7 +93,7 @@ def _finding(link: str, check: Callable[[], str]) -> Finding:
         )
 
 
-_DATABASE_TODO = (
+_MEND_DATABASE = (
     "Check RDS_HOST, RDS_USER, RDS_PASS and RDS_DB, "
     "and that the function's security group may reach port 5432."
 )
