@@ -67,7 +67,7 @@ def test_our_own_failure_is_exit_code_3_and_changes_nothing(
     def fail(*args: Any) -> None:
         raise ZeroDivisionError("with a row in its message: ada@example.com")
 
-    monkeypatch.setattr(Staging, "copy_valid", fail)
+    monkeypatch.setattr(Staging, "copy", fail)
     # Closing the connection, as a failure does, would end the test's own transaction.
     monkeypatch.setattr("django.db.connection.close", lambda: None)
     code, printed = run_command(HEADER + ADA, "--json")

@@ -1,7 +1,7 @@
 """The CSV contract's columns as one table, and how a cell that looks like a formula is neutralised."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -75,7 +75,7 @@ def neutralise(cell: str) -> str:
 
 def restore(cell: str) -> str:
     """The inverse of neutralise(), for cells that come back from an export."""
-    return cell[1:] if _NEUTRALISED.match(cell) else cell
+    return cell[1:] if cell.startswith("'") and _NEUTRALISED.match(cell) else cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,18 @@ class Layout:
         """Number of cells in a complete row."""
         return len(self.header)
 
+    def pick(self, cells: Sequence[str]) -> list[str]:
+        """A row's cells in the order of COLUMNS; a column that the file doesn't have is empty."""
+        if self.positions == _IN_ORDER:
+            return list(cells[: len(_IN_ORDER)])
+        return ["" if position is None else cells[position] for position in self.positions]
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """Indices into COLUMNS of those that the file has, in the file's order."""
+        known = ((position, n) for n, position in enumerate(self.positions) if position is not None)
+        return tuple(n for _, n in sorted(known))
+
     @property
     def email_position(self) -> int:
         position = self.positions[1]
@@ -98,7 +110,11 @@ class Layout:
         return position
 
 
-DEFAULT_LAYOUT = Layout(TITLES, tuple(range(len(COLUMNS))))
+LineTest = Callable[[bytes], object]
+"""Tells whether a line of a file, its break included, is one row that needs no further look."""
+
+_IN_ORDER = tuple(range(len(COLUMNS)))
+DEFAULT_LAYOUT = Layout(TITLES, _IN_ORDER)
 
 
 def layout_of(header: Sequence[str]) -> Layout:

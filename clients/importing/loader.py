@@ -1,11 +1,11 @@
 """Staging, COPY, duplicates and conflicts, merge: the import's only raw SQL.
 
-Valid rows go by COPY into a TEMP table, which no other session sees and no write-ahead log pays for;
-`merge()` then brings them into `clients` with a handful of set-based statements inside the caller's one
-transaction. New clients are inserted in email order, which keeps the email index's pages in memory.
+A file's rows go by COPY into a TEMP table, which no other session sees and no write-ahead log pays for;
+`merge()` then brings the valid ones into `clients` with a handful of set-based statements inside the caller's
+one transaction. New clients are inserted in email order, which keeps the email index's pages in memory.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,78 +17,99 @@ _FIELDS = ", ".join(column.field for column in COLUMNS)
 _STAGED = ", ".join(f"s.{column.field}" for column in COLUMNS)
 
 _CREATE = """
-    CREATE TEMP TABLE import_valid (
-        line integer, name text, email text COLLATE "C", company text, phone text, status text,
-        cells jsonb
-    );
-    CREATE TEMP TABLE import_rejected (line integer, cells jsonb, problems jsonb)
+    CREATE TEMP TABLE import_rows (
+        line integer, cells jsonb, problems jsonb,
+        name text, email text COLLATE "C", company text, phone text DEFAULT '', status text
+    )
 """
-_DROP = "DROP TABLE IF EXISTS import_valid, import_rejected"
+_DROP = "DROP TABLE IF EXISTS import_rows"
 
+# Estimates for a table without statistics are off by orders of magnitude; rough ones do. A join of a million
+# rows fits into that memory, and no two imports are here at once.
+_PREPARE = """
+    SET LOCAL default_statistics_target = 10; ANALYZE import_rows (line, email);
+    SET LOCAL work_mem = '64MB'
+"""
+
+_VALID = "(SELECT * FROM import_rows WHERE problems IS NULL)"
 # The first of several rows with one email counts, in the order of the email index.
-_FIRST_ROWS = "(SELECT DISTINCT ON (email) * FROM import_valid ORDER BY email, line)"
+_FIRST_ROWS = "(SELECT DISTINCT ON (email) * FROM import_rows WHERE problems IS NULL ORDER BY email, line)"
 
+_KEPT_PHONE = "CASE s.phone WHEN '' THEN c.phone ELSE s.phone END"
+_OLD = ", ".join(f"c.{column.field}" for column in COLUMNS)
 _DIFFERS = {
     # An empty phone is data like any other when the client is to stay as it is …
     "reject": "(c.name, c.company, c.phone, c.status) <> (s.name, s.company, s.phone, s.status)",
     # … and keeps what is stored when the client is to be updated.
-    "update": "(c.name, c.company, c.status) <> (s.name, s.company, s.status)"
-    " OR (s.phone <> '' AND c.phone <> s.phone)",
+    "update": f"(c.name, c.company, c.phone, c.status) <> (s.name, s.company, {_KEPT_PHONE}, s.status)",
 }
 
-_COUNT_KNOWN = """
-    SELECT count(*), count(DISTINCT c.id), count(*) FILTER (WHERE {differs}),
-        array_agg(DISTINCT c.changed_by_run_id) FILTER (WHERE NOT ({differs}))
-    FROM import_valid s JOIN clients c USING (email)
+# One look at the clients that the file knows, for all that is to be done with them and said about them: how
+# many they are, how many have other data, and which runs had written the others.
+_KNOWN = f"""
+    WITH known AS MATERIALIZED (
+        SELECT c.changed_by_run_id, {{differs}} AS differs, {{columns}}
+        FROM {_FIRST_ROWS} s JOIN clients c USING (email)
+    ) {{effects}}
+    SELECT count(*), count(*) FILTER (WHERE differs),
+        array_agg(DISTINCT changed_by_run_id) FILTER (WHERE NOT differs)
+    FROM known
 """
-_NEW = f"""
-    FROM {_FIRST_ROWS} s
-    WHERE NOT EXISTS (SELECT FROM clients c WHERE c.email = s.email)
+_REJECT = "INSERT INTO rejected_rows (run_id, line, cells, problems)"
+_REJECT_CONFLICTS = f"""
+    , rejected AS ({_REJECT} SELECT %(run)s, s.line, {{cells}}, {{problem}} FROM known s WHERE differs)
 """
+_OLD_AND_NEW = f"""
+    c.id, s.line, s.name, s.company, {_KEPT_PHONE} AS phone, s.status, c.name AS old_name,
+    c.company AS old_company, c.phone AS old_phone, c.status AS old_status, c.updated_at
+"""
+_UPDATE = """
+    , kept AS (
+        INSERT INTO client_changes
+            (client_id, run_id, line, name, company, phone, status, changed_by_run_id, updated_at)
+        SELECT id, %(run)s, line, old_name, old_company, old_phone, old_status, changed_by_run_id, updated_at
+        FROM known WHERE differs
+    ), updated AS (
+        UPDATE clients c
+        SET name = s.name, company = s.company, status = s.status, phone = s.phone,
+            changed_by_run_id = %(run)s, updated_at = statement_timestamp()
+        FROM known s WHERE c.id = s.id AND s.differs
+    )
+"""
+
+_IS_NEW = "NOT EXISTS (SELECT FROM clients c WHERE c.email = s.email)"
 _INSERT_NEW = f"""
     INSERT INTO clients ({_FIELDS}, created_by_run_id, created_from_line, changed_by_run_id)
-    SELECT {_STAGED}, %(run)s, s.line, %(run)s {_NEW} ORDER BY s.email
+    SELECT {_STAGED}, %(run)s, s.line, %(run)s FROM {_FIRST_ROWS} s WHERE {{is_new}} ORDER BY s.email
 """
-_CHANGED = f"FROM {_FIRST_ROWS} s JOIN clients c USING (email) WHERE {{differs}}"
-_KEEP_BEFORE_IMAGES = f"""
-    INSERT INTO client_changes
-        (client_id, run_id, line, name, company, phone, status, changed_by_run_id, updated_at)
-    SELECT c.id, %(run)s, s.line, c.name, c.company, c.phone, c.status, c.changed_by_run_id, c.updated_at
-    {_CHANGED}
-"""
-_KEPT_PHONE = "CASE s.phone WHEN '' THEN c.phone ELSE s.phone END"
-_UPDATE_CHANGED = f"""
-    UPDATE clients c
-    SET name = s.name, company = s.company, status = s.status, phone = {_KEPT_PHONE},
-        changed_by_run_id = %(run)s, updated_at = statement_timestamp()
-    FROM {_FIRST_ROWS} s
-    WHERE c.email = s.email AND ({{differs}})
-"""
+_COUNT_NEW = f"SELECT count(*) FROM {_FIRST_ROWS} s WHERE {{is_new}}"
 
 # Some of what a preview would do, in the file's order.
-_SAMPLE_NEW = f"SELECT s.line, {_STAGED} {_NEW} ORDER BY s.line LIMIT {{limit}}"
-_OLD = ", ".join(f"c.{column.field}" for column in COLUMNS)
-_NEW_DATA = _STAGED.replace("s.phone", _KEPT_PHONE)
-_SAMPLE_CHANGED = f"SELECT s.line, c.id, {_OLD}, {_NEW_DATA} {_CHANGED} ORDER BY s.line LIMIT {{limit}}"
+_SAMPLE_NEW = f"SELECT s.line, {_STAGED} FROM {_FIRST_ROWS} s WHERE {_IS_NEW} ORDER BY s.line LIMIT {{limit}}"
+_SAMPLE_CHANGED = f"""
+    SELECT s.line, c.id, {_OLD}, {_STAGED.replace("s.phone", _KEPT_PHONE)}
+    FROM {_FIRST_ROWS} s JOIN clients c USING (email) WHERE {_DIFFERS["update"]}
+    ORDER BY s.line LIMIT {{limit}}
+"""
 
 # Rows of an error file that came back: their cell at {position} is the line that the run before rejected.
-_COUNT_FIXED = """
-    SELECT count(DISTINCT s.cells ->> {position})
-    FROM import_valid s
-    WHERE s.cells ->> {position} IN (SELECT line::text FROM rejected_rows WHERE run_id = %(corrected)s)
+_COUNT_FIXED = f"""
+    SELECT count(DISTINCT s.cells ->> {{position}})
+    FROM {_VALID} s
+    WHERE s.cells ->> {{position}} IN (SELECT line::text FROM rejected_rows WHERE run_id = %(corrected)s)
     AND NOT EXISTS (SELECT FROM rejected_rows r WHERE r.run_id = %(run)s AND r.line = s.line)
 """
 
-_REJECT = "INSERT INTO rejected_rows (run_id, line, cells, problems) "
-_REJECT_INVALID = _REJECT + "SELECT %(run)s, line, cells, problems FROM import_rejected"
-_REJECT_CONFLICTS = f"{_REJECT} SELECT %(run)s, s.line, {{cells}}, {{problem}} {_CHANGED}"
+_REJECT_INVALID = f"""{_REJECT}
+    SELECT %(run)s, line, cells, problems FROM import_rows WHERE problems IS NOT NULL
+"""
 _REJECT_DUPLICATES = f"""{_REJECT}
     SELECT %(run)s, s.line, {{cells}}, {{problem}}
-    FROM (SELECT *, min(line) OVER (PARTITION BY email) AS first_line FROM import_valid) s
+    FROM (SELECT *, min(line) OVER (PARTITION BY email) AS first_line FROM {_VALID} valid) s
     WHERE s.line <> s.first_line
 """
 _REJECT_OTHERS = f"""{_REJECT}
-    SELECT %(run)s, s.line, {{cells}}, {{problem}} FROM import_valid s
+    SELECT %(run)s, s.line, {{cells}}, {{problem}} FROM {_VALID} s
     WHERE NOT EXISTS (SELECT FROM rejected_rows r WHERE r.run_id = %(run)s AND r.line = s.line)
 """
 
@@ -121,11 +142,12 @@ class Merged:
 
 
 class Staging:
-    """The TEMP tables of one import; a context manager that leaves none of them behind."""
+    """The TEMP table of one import; a context manager that leaves nothing of it behind."""
 
     def __init__(self, run_id: int, layout: Layout) -> None:
         self.layout = layout
         self._run = {"run": run_id}
+        self._copied = 0  # rows
 
     def __enter__(self) -> "Staging":
         self._execute(f"{_DROP}; {_CREATE}")
@@ -137,12 +159,14 @@ class Staging:
         if usable and not connection.in_atomic_block:
             self._execute(_DROP)
 
-    def copy_valid(self, blocks: Iterable[bytes]) -> None:
+    def copy(self, columns: Sequence[str], blocks: Iterable[bytes]) -> None:
         """Stream COPY text into the staging table; an error of `blocks` is raised as it is."""
-        self._copy(f"COPY import_valid (line, {_FIELDS}, cells) FROM STDIN", blocks)
-
-    def copy_rejected(self, block: bytes) -> None:
-        self._copy("COPY import_rejected (line, cells, problems) FROM STDIN", [block])
+        source = _CopySource(blocks)
+        with connection.cursor() as cursor:
+            cursor.cursor.copy_expert(f"COPY import_rows ({', '.join(columns)}) FROM STDIN", source)
+            self._copied += cursor.rowcount
+        if source.error:
+            raise source.error
 
     def lock_clients(self, seconds: int) -> None:
         """Let nobody else write clients until the transaction ends; readers go on.
@@ -155,39 +179,36 @@ class Staging:
             " SET LOCAL lock_timeout TO DEFAULT"
         )
 
-    def merge(self, policy: str, *, keep: bool) -> Merged:
-        """Sort the staged rows into new, changed, unchanged, duplicate and conflicting ones.
+    def merge(self, policy: str, valid: int, *, keep: bool) -> Merged:
+        """Sort the staged rows, so many of them `valid`, into new, changed, unchanged, duplicate and
+        conflicting ones.
 
         With `keep` the clients are written; a preview counts the same rows by the same conditions.
         Rejected rows are recorded either way.
         """
-        # Estimates for a table without statistics are off by orders of magnitude.
-        self._execute("ANALYZE import_valid (line, email); SET LOCAL work_mem = '32MB'")
-        staged = self._value("SELECT count(*) FROM import_valid")
-        differs = _DIFFERS[policy]
-        known, known_clients, differing, writers = self._row(_COUNT_KNOWN.format(differs=differs))
-        updated = conflicts = inserted = 0
-        if differing and policy == "update":
-            updated = self._update(differs, keep)
-        elif differing:
-            conflicts = self._execute(
-                _REJECT_CONFLICTS.format(
-                    differs=differs, cells=self._cells, problem=_problem(_CONFLICT_CODE, _CONFLICT)
-                )
-            )
-        if known < staged:
-            inserted = self._execute(_INSERT_NEW) if keep else self._value(f"SELECT count(*) {_NEW}")
-        duplicates = staged - inserted - known_clients
+        self._execute(_PREPARE)
+        known, differing, writers = self._row(self._look_at_known(policy, keep=keep))
+        inserted = 0
+        if known < valid:
+            inserted = self._insert(_IS_NEW if known else "true", keep=keep)
+        duplicates = valid - known - inserted
         if duplicates:
             self._execute(
                 _REJECT_DUPLICATES.format(
                     cells=self._cells, problem=_problem(_DUPLICATE_CODE, _DUPLICATE, "s.first_line")
                 )
             )
-        self._execute(_REJECT_INVALID)
-        unchanged = known_clients - updated - conflicts
-        rests_on = tuple(run for run in writers or () if run is not None)
-        return Merged(inserted, updated, unchanged, duplicates, conflicts, rests_on)
+        if valid < self._copied:
+            self._execute(_REJECT_INVALID)
+        is_update = policy == "update"
+        return Merged(
+            inserted,
+            updated=differing if is_update else 0,
+            unchanged=known - differing,
+            duplicates=duplicates,
+            conflicts=0 if is_update else differing,
+            rests_on=tuple(run for run in writers or () if run is not None),
+        )
 
     def sample(self, policy: str, limit: int) -> dict[str, list[Any]]:
         """Some of the clients that merge() would insert, and update (old → new), each with its line."""
@@ -216,12 +237,19 @@ class Staging:
         count = self._execute(_REJECT_OTHERS.format(cells=self._cells, problem=problem))
         return {f": {_CALLED_OFF_CODE}": count} if count else {}
 
-    def _update(self, differs: str, keep: bool) -> int:
+    def _look_at_known(self, policy: str, *, keep: bool) -> str:
+        """SQL that does to known clients what the policy says, and counts them."""
+        if policy == "update":
+            columns, effects = _OLD_AND_NEW, _UPDATE if keep else ""
+        else:
+            columns = "s.*"
+            effects = _REJECT_CONFLICTS.format(cells=self._cells, problem=_problem(_CONFLICT_CODE, _CONFLICT))
+        return _KNOWN.format(differs=_DIFFERS[policy], columns=columns, effects=effects)
+
+    def _insert(self, is_new: str, *, keep: bool) -> int:
         if not keep:
-            return self._value(f"SELECT count(*) {_CHANGED.format(differs=differs)}")
-        updated = self._execute(_KEEP_BEFORE_IMAGES.format(differs=differs))
-        self._execute(_UPDATE_CHANGED.format(differs=differs))
-        return updated
+            return self._value(_COUNT_NEW.format(is_new=is_new))
+        return self._execute(_INSERT_NEW.format(is_new=is_new))
 
     @property
     def _cells(self) -> str:
@@ -231,13 +259,6 @@ class Staging:
         }
         built = ", ".join(f"s.{fields[n]}" if n in fields else "''" for n in range(self.layout.width))
         return f"COALESCE(s.cells, jsonb_build_array({built}))"
-
-    def _copy(self, statement: str, blocks: Iterable[bytes]) -> None:
-        source = _CopySource(blocks)
-        with connection.cursor() as cursor:
-            cursor.cursor.copy_expert(statement, source, 64 * 1024)
-        if source.error:
-            raise source.error
 
     def _execute(self, statement: str) -> int:
         """Run a statement, return how many rows it touched."""

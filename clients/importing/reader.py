@@ -3,32 +3,43 @@
 Each step is a generator over the one before, so memory stays at a few blocks whatever the file's size.
 Line numbers are those an editor shows: a row stands on the line where it begins.
 
-Rows come in batches of about a block. A block without a double quote needs no CSV parser: its lines are
-split at the delimiter, which is several times faster. From a block with one on, Python's csv reads until
-no record is open.
+Rows come in batches of about a block. Most lines of most files are one row each that needs no further look:
+whoever iterates says how such a line is told (see rules.py), and those are handed on as they stand. Of the
+others, a block without a double quote needs no CSV parser, its lines are split at the delimiter; in a block
+with one, Python's csv reads record by record.
 """
 
 import codecs
 import csv
 import re
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, count
 from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
-from clients.importing.columns import COLUMNS, DEFAULT_LAYOUT, TITLES, Layout, column_of, layout_of
+from clients.importing.columns import (
+    COLUMNS,
+    DEFAULT_LAYOUT,
+    TITLES,
+    Layout,
+    LineTest,
+    column_of,
+    layout_of,
+)
 from clients.importing.problems import FileFault, MalformedRow
 from clients.importing.stored import ByteStream, Limits, StoredFile
 from clients.importing.syntax import (
     LINE_BREAK,
+    Block,
+    OpenLines,
     first_record,
     is_blank,
     is_unclosed,
     line_of_cell_around,
-    lines_of,
     parse_record,
+    row_too_long,
     unclosed_quote,
 )
 
@@ -39,10 +50,17 @@ csv.field_size_limit(2**31 - 1)
 
 
 class Batch(NamedTuple):
-    """Some rows in the file's order, and the line on which each begins."""
+    """Some rows of a file."""
 
-    lines: Sequence[int]
+    lines: list[int]  # on which each of `rows` begins, in the file's order
     rows: list[list[str]]
+    canonical: list[
+        tuple[int, bytes]
+    ]  # rows besides these: lines that need no further look, and their numbers
+
+
+def _none(line: bytes) -> None:
+    """No line goes without a further look."""
 
 
 class CsvReader:
@@ -58,14 +76,10 @@ class CsvReader:
         self._file = StoredFile(stream, self.limits)
         self._notices: list[str] = []
         self._not_utf8 = (0, 0)  # number of such lines, line of the first
-        self._decoded_lines = 0  # in the blocks taken up so far
-        self._line = 0  # last line of the last complete record
-        self._window: list[str] = []  # the lines of the blocks in which a record is open
-        self._window_first = 1  # line number of _window[0]
-        self._open_size = 0  # characters in the blocks that the last batch came from
-        self._blocks = self._text_blocks()
-        self._delimiter, self.layout, self._headed = self._look_at_first_line()
-        self._space_before_quote = re.compile(rf'(?:^|{re.escape(self._delimiter)}) +"', re.MULTILINE)
+        self._blocks = self._whole_lines()
+        self.delimiter, self.layout, self._headed = self._look_at_first_line()
+        separator = re.escape(self.delimiter.encode())
+        self._space_before_quote = re.compile(rb'(?:^|[\r\n]|%b) +"' % separator)
 
     @property
     def bytes_read(self) -> int:
@@ -91,68 +105,77 @@ class CsvReader:
         ]
 
     def __iter__(self) -> Iterator[Batch]:
-        batches = self._batches()
+        """Every row as its cells."""
+        return self.batches(_none, _none)
+
+    def batches(self, canonical: LineTest, canonical_between_quotes: LineTest) -> Iterator[Batch]:
+        """Every row that isn't blank: lines that pass the test as they stand, the others as their cells.
+
+        A test may let a line pass only if it is one row, whatever stands before and after it. The second one
+        is asked where double quotes are about; it may let cells pass that stand between them.
+        """
+        batches = self._batches(canonical, canonical_between_quotes)
         if self._headed:
             first = next(batch for batch in batches if batch.rows)
-            batches = chain([Batch(first.lines[1:], first.rows[1:])], batches)
+            batches = chain([Batch(first.lines[1:], first.rows[1:], first.canonical)], batches)
         for batch in batches:
-            if batch.rows:
-                self.rows += len(batch.rows)
-                self._check_limits(batch)
-                yield batch
+            self.rows += len(batch.rows) + len(batch.canonical)
+            if self.rows > self.limits.rows:
+                raise self._too_many_rows()
+            yield batch
 
     # --- text -------------------------------------------------------------------------------------
 
-    def _text_blocks(self) -> Iterator[str]:
-        """The file as text, in blocks of whole lines."""
-        rest = b""
+    def _whole_lines(self) -> Iterator[Block]:
+        """The file's text in blocks of whole lines."""
+        first, rest = 1, b""
         for block in self._file:
             data = rest + block
             # A carriage return at the very end may be half of a line break: it waits for the next block.
             cut = max(data.rfind(b"\n"), data.rfind(b"\r", 0, len(data) - 1)) + 1
             rest = data[cut:]
             if cut:
-                yield self._decode(data[:cut])
+                yield (whole := self._as_utf8(first, data[:cut]))
+                first += len(whole.lines)
             if len(rest) > 4 * self.limits.row_characters:
-                raise self._row_too_long(self._decoded_lines + 1)
+                raise row_too_long(first, self.limits.row_characters)
         if rest:
-            yield self._decode(rest)
+            yield self._as_utf8(first, rest)
 
-    def _decode(self, data: bytes) -> str:
-        """Text; a line that isn't UTF-8 is read as Windows-1252, the others as they are."""
+    def _as_utf8(self, first: int, data: bytes) -> Block:
+        """Lines as they are; one that isn't UTF-8 is read as Windows-1252."""
+        lines = data.splitlines(keepends=True)  # of bytes: at the line breaks that editors count, no others
         try:
-            return data.decode()
+            data.decode()
         except UnicodeDecodeError:
-            lines = data.splitlines(keepends=True)
-            numbers = range(self._decoded_lines + 1, self._decoded_lines + 1 + len(lines))
-            return "".join(map(self._decode_line, lines, numbers))
+            lines = list(map(self._line_as_utf8, count(first), lines))
+            data = b"".join(lines)
+        return Block(first, data, lines)
 
-    def _decode_line(self, line: bytes, number: int) -> str:
+    def _line_as_utf8(self, number: int, line: bytes) -> bytes:
         try:
-            return line.decode()
+            line.decode()
         except UnicodeDecodeError:
-            count, first = self._not_utf8
-            self._not_utf8 = (count + 1, first or number)
-            return _windows_1252(line)
+            many, first = self._not_utf8
+            self._not_utf8 = (many + 1, first or number)
+            return _windows_1252(line).encode()
+        return line
 
     # --- records --------------------------------------------------------------------------------
 
     def _look_at_first_line(self) -> tuple[str, Layout, bool]:
         """The delimiter, the layout, and whether the first line is a header; no row is taken yet."""
-        text = ""
-        for text in self._blocks:
-            if not text.isspace():
-                break
-            self._decoded_lines += len(lines_of(text))
-        self._line = self._decoded_lines
-        if separator := re.match(r"sep=([,;\t|])(?:\r\n|\r|\n)", text):  # Excel's own convention
-            text = text[separator.end() :]
-            self._line = self._decoded_lines = self._decoded_lines + 1
-        if not text or text.isspace():
+        block = next(
+            (block for block in self._blocks if not block.text.decode().isspace()), Block(1, b"", [])
+        )
+        delimiters: Sequence[str] = _DELIMITERS
+        if separator := re.match(rb"sep=([,;\t|])(?:\r\n|\r|\n)", block.text):  # Excel's own convention
+            delimiters = separator[1].decode()
+            block = Block(block.first + 1, block.text[separator.end() :], block.lines[1:])
+        if not block.text.strip():
             raise FileFault("empty", "The file is empty. Export it again and check it before you upload it.")
-        self._blocks = chain([text], self._blocks)
-        delimiters = separator[1] if separator else _DELIMITERS
-        lines = lines_of(text)
+        self._blocks = chain([block], self._blocks)
+        lines = [line.decode() for line in block.lines]
         firsts = {delimiter: first_record(lines, delimiter) for delimiter in delimiters}
         known = {d: sum(column_of(cell) is not None for cell in cells) for d, cells in firsts.items()}
         best = max(delimiters, key=lambda delimiter: (known[delimiter], len(firsts[delimiter])))
@@ -164,11 +187,11 @@ class CsvReader:
                         f"{', '.join(TITLES)}."
                     )
                     return delimiter, DEFAULT_LAYOUT, False
-        return best, self._layout_of(firsts[best]), True
+        return best, self._layout_of(firsts[best], block.first), True
 
-    def _layout_of(self, header: list[str]) -> Layout:
+    def _layout_of(self, header: list[str], line: int) -> Layout:
         if len(header) > self.limits.cells_per_row:
-            raise self._too_many_cells(self._line + 1, len(header))
+            raise self._too_many_cells(line, len(header))
         layout = layout_of(header)
         if layout.unknown:
             names = [f"“{title[:40]}”" if title else "one without a name" for title in layout.unknown]
@@ -178,81 +201,65 @@ class CsvReader:
             )
         return layout
 
-    def _batches(self) -> Iterator[Batch]:
+    def _batches(self, canonical: LineTest, canonical_between_quotes: LineTest) -> Iterator[Batch]:
         """Every record that isn't blank, in batches of about a block."""
-        for text in self._blocks:
-            yield self._parse(text) if '"' in text else self._split(text)
+        for block in self._blocks:
+            quotes = b'"' in block.text
+            test = canonical_between_quotes if quotes else canonical
+            if len(block.text) > self.limits.row_characters:
+                test = _none  # a line of it may be over that limit
+            yield self._parse(block, test) if quotes else self._split(block, test)
 
-    def _split(self, text: str) -> Batch:
+    def _split(self, block: Block, test: LineTest) -> Batch:
         """The rows of a block without any double quote."""
-        delimiter = self._delimiter
-        if "\r" in text:
-            text = text.replace("\r\n", "\n").replace("\r", "\n")
-        first = self._line + 1
-        rows = [line.split(delimiter) for line in text.removesuffix("\n").split("\n")]
-        self._decoded_lines = self._line = self._line + len(rows)
-        self._open_size = len(text)
-        if min(map(len, rows)) > 1:
-            return Batch(range(first, first + len(rows)), rows)
-        numbered = [(n, cells) for n, cells in enumerate(rows, first) if not is_blank(cells)]
-        return Batch([n for n, _ in numbered], [cells for _, cells in numbered])
+        batch = Batch([], [], [])
+        for line, text in enumerate(block.lines, block.first):
+            if test(text):
+                batch.canonical.append((line, text))
+                continue
+            cells = text.decode().rstrip("\r\n").split(self.delimiter)
+            if len(cells) > 1 or not is_blank(cells):
+                batch.lines.append(line)
+                batch.rows.append(cells)
+        self._check_limits(batch, len(block.text))
+        return batch
 
-    def _parse(self, text: str) -> Batch:
+    def _parse(self, block: Block, test: LineTest) -> Batch:
         """The rows of a block by Python's csv, and of as many more blocks as its last record needs."""
-        lines: list[int] = []
-        rows: list[list[str]] = []
-        before = self._line
+        source = OpenLines(block, self._blocks, self.limits.row_characters)
+        batch = Batch([], [], [])
         parser = csv.reader(
-            chain.from_iterable(self._feed(text)),
-            delimiter=self._delimiter,
+            source,
+            delimiter=self.delimiter,
             strict=True,
             # Where no quote stands behind a space, cells keep their spaces for the error file.
-            skipinitialspace=self._space_before_quote.search(text) is not None,
+            skipinitialspace=b' "' in block.text and bool(self._space_before_quote.search(block.text)),
         )
         while True:
-            line = self._line + 1
+            batch.canonical.extend(source.take_while(test))
+            if source.at_end:
+                break
+            line = source.line
             try:
                 cells = next(parser)
-            except StopIteration:
-                return Batch(lines, rows)
             except csv.Error:
-                end = before + parser.line_num
-                record = self._window[line - self._window_first : end - self._window_first + 1]
-                cells = self._reread("".join(record), line, len(record))
-            self._line = before + parser.line_num
+                cells = self._reread(source.record(), line)
             if is_blank(cells):
                 continue
-            if self._line != line:
+            if source.line > line + 1:
                 self._refuse_swallowed_rows(line, cells)
-            lines.append(line)
-            rows.append(cells)
+            batch.lines.append(line)
+            batch.rows.append(cells)
+        self._check_limits(batch, source.size)
+        return batch
 
-    def _feed(self, text: str) -> Iterator[list[str]]:
-        """Lines for one parser: those of a block, then of further blocks for as long as a record is open."""
-        self._window, self._window_first = [], self._line + 1
-        self._open_size = 0
-        while True:
-            lines = lines_of(text)
-            self._window += lines
-            self._decoded_lines += len(lines)
-            self._open_size += len(text)
-            yield lines
-            open_lines = self._window[self._line + 1 - self._window_first :]
-            if not open_lines:
-                return
-            if sum(map(len, open_lines)) > self.limits.row_characters:
-                raise self._row_too_long(self._line + 1)
-            more = next(self._blocks, None)
-            if more is None:
-                return
-            text = more
-
-    def _reread(self, record: str, line: int, lines: int) -> list[str]:
+    def _reread(self, lines: Sequence[str], line: int) -> list[str]:
         """A record that csv's strict mode refused: mended where only spaces are in the way."""
-        cells, position = parse_record(record, self._delimiter)
+        record = "".join(lines)
+        cells, position = parse_record(record, self.delimiter)
         if position is None:
             return cells
-        if lines > 1 or is_unclosed(record, position):
+        if len(lines) > 1 or is_unclosed(record, position):
             opened = line + len(LINE_BREAK.findall(record, 0, position))
             raise unclosed_quote(opened)
         return MalformedRow([record.rstrip("\r\n")])
@@ -268,28 +275,26 @@ class CsvReader:
             return
         position = self.layout.email_position
         rows = []
-        for number, text in enumerate(LINE_BREAK.split(self._delimiter.join(cells)), start=line):
-            parts = text.split(self._delimiter)
+        for number, text in enumerate(LINE_BREAK.split(self.delimiter.join(cells)), start=line):
+            parts = text.split(self.delimiter)
             if len(parts) >= width and "@" in parts[position]:
                 rows.append(number)
         if len(rows) > 1:
             raise unclosed_quote(line_of_cell_around(rows[1], line, cells))
 
-    def _check_limits(self, batch: Batch) -> None:
-        """Raises FileFault at the first row that is over a limit; cheap where none can be."""
-        if self.rows > self.limits.rows:
-            raise self._too_many_rows()
+    def _check_limits(self, batch: Batch, size: int) -> None:
+        """Raises FileFault at the first row that is over a limit; cheap where, by the size, none can be."""
         most = self.limits.cells_per_row
-        if max(map(len, batch.rows)) > most:
+        if max(map(len, batch.rows), default=0) > most:
             raise next(
                 self._too_many_cells(line, len(cells))
                 for line, cells in zip(batch.lines, batch.rows, strict=True)
                 if len(cells) > most
             )
-        if self._open_size > self.limits.row_characters:
+        if size > self.limits.row_characters:
             for line, cells in zip(batch.lines, batch.rows, strict=True):
                 if sum(map(len, cells)) > self.limits.row_characters:
-                    raise self._row_too_long(line)
+                    raise row_too_long(line, self.limits.row_characters)
 
     def _too_many_cells(self, line: int, count: int) -> FileFault:
         return FileFault(
@@ -302,13 +307,6 @@ class CsvReader:
         return FileFault(
             "too-many-rows",
             f"The file has more than {self.limits.rows:,} rows. Split it and upload the parts.",
-        )
-
-    def _row_too_long(self, line: int) -> FileFault:
-        return FileFault(
-            "row-too-long",
-            f"The row that begins on line {line} is longer than {self.limits.row_characters:,} characters. "
-            "Perhaps a double quote that opens there is never closed, or the file has no line breaks.",
         )
 
 

@@ -4,12 +4,13 @@ Messages never repeat a cell: they travel in mails and logs, which hold no perso
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import call
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
-from clients.importing.columns import BY_FIELD, COLUMNS, ClientRow, Column, Layout, restore
+from clients.importing.columns import BY_FIELD, COLUMNS, ClientRow, Column, Layout, LineTest, restore
 from clients.importing.problems import MalformedRow, Problem
 
 # C0 and C1 controls that are no white space, and the bidirectional embeddings, overrides and isolates.
@@ -18,49 +19,89 @@ _PHONE_SEPARATORS = str.maketrans("", "", " ().-")
 _PHONE = re.compile(r"\+?[0-9]+")
 _PHONE_MIN = 5
 
-# Canonical forms. Every character class leaves out what the full rules would look at twice (white space,
-# controls, overrides, backslash, the apostrophe of a neutralised formula), so a match proves that the cell
-# is what it should be, and no match proves nothing: the full rules decide then. Lengths are seen to apart.
-_WORD = r"[^\x00-\x20\\\x7f-\xa0\u1680\u2000-\u202f\u205f-\u206f\u3000]++"
-_TEXT = rf"(?!['=+@-]){_WORD}(?: {_WORD})*+"
-_ATOM = r"[-!#$%&*+/=?^_`{}|~0-9a-z]++"
-_EMAIL = rf"(?![=+-]){_ATOM}(?:\.{_ATOM})*+@(?:[a-z0-9](?:[a-z0-9-]{{0,61}}[a-z0-9])?\.)+[a-z]{{2,63}}"
+# Canonical forms: a cell that has one is stored as it stands. Every character class leaves out what the full
+# rules would look at twice (white space, controls, overrides, backslash, quotes, the apostrophe of a
+# neutralised formula), so a match proves that the cell is what it should be, and no match proves nothing: the
+# full rules decide then. A word is told in text, and in UTF-8, as which whole lines are seen without decoding
+# them; there, all that is left out beyond ASCII begins with one of four bytes.
+_WORD = r'[^\x00-\x20"\\\x7f-\xa0\u1680\u2000-\u202f\u205f-\u206f\u3000{delimiter}]++'
+_PLAIN = r'[^\x00-\x20"\\\x7f\xc2\xe1\xe2\xe3{delimiter}]'
+_WIDE = (
+    r"(?:\xc2[\xa1-\xbf]"  # not U+0080 to U+00A0
+    r"|\xe1(?!\x9a\x80)"  # not U+1680
+    r"|\xe2(?!\x80[\x80-\xaf]|\x81[\x9f-\xaf])"  # not U+2000 to U+202F, U+205F to U+206F
+    r"|\xe3(?!\x80\x80))"  # not U+3000
+)
+_WORD_IN_UTF8 = f"(?:{_PLAIN}|{_WIDE}){_PLAIN}*+(?:{_WIDE}{_PLAIN}*+)*+"
+_ATOM = "[-!#$%&*+/=?^_`{}|~0-9a-z]"
+_LABEL = r"(?![^.\n]{64})[a-z0-9]++(?:-++[a-z0-9]++)*+"
 _CANONICAL_PHONE = r"(?:\+[0-9]{4,14}|[0-9]{5,15})?"
+_NEVER = "(?!)"
+_LINE_END = r"\r?\n"
+
+
+def _words(word: str, separator: str) -> str:
+    """A pattern for words with single spaces between them, no formula."""
+    word = word.replace("{delimiter}", separator)
+    return f"(?!['=+@-]){word}(?: {word})*+"
+
+
+def _canonical_forms(statuses: Sequence[str], word: str, delimiter: str = "") -> dict[str, str]:
+    """A pattern for each field: its cells in canonical form, as long as they hold no delimiter."""
+    separator = re.escape(delimiter)
+    atom = f"{_ATOM.replace(delimiter, '') if delimiter else _ATOM}++"
+    usual = [status for status in statuses if re.fullmatch(_words(_WORD, separator), status)]
+    special = {
+        "email": rf"(?![=+-]){atom}(?:\.{atom})*+@(?:{_LABEL}\.)+[a-z]{{2,63}}",
+        "phone": _CANONICAL_PHONE,
+        "status": "|".join(map(re.escape, usual)) or _NEVER,
+    }
+    forms = ((column, special.get(column.field) or _words(word, separator)) for column in COLUMNS)
+    # No cell is too long that has no more bytes than it may have characters.
+    return {
+        column.field: rf"(?![^\n{separator}]{{{column.max_length + 1}}})(?:{form})" for column, form in forms
+    }
 
 
 class Rules:
     """The rules for one list of statuses. What is asked a million times is made ready once."""
 
     def __init__(self, statuses: tuple[str, ...]) -> None:
+        self._spellings = statuses
         self._statuses = {status.casefold(): status for status in statuses}
         self._invalid_status = Problem(
             BY_FIELD["status"].title, "invalid-status", f"Status must be one of: {', '.join(statuses)}."
         )
-        status = f"(?:{'|'.join(map(re.escape, statuses))})"
-        patterns = {"email": _EMAIL, "phone": _CANONICAL_PHONE, "status": status}
-        forms = [patterns.get(column.field, _TEXT) for column in COLUMNS]
-        #: Matches a row in canonical form, its cells joined by tabs and none longer than allowed.
-        self.fast_lane = re.compile("\t".join(forms)).fullmatch
-        # The same cells one by one: a group is None where its cell isn't in canonical form.
-        self._canonical_cells = re.compile(
-            "\t".join(rf"(?:({form})(?=\t|\Z)|[^\t]*+)" for form in forms)
-        ).fullmatch
+        forms = _canonical_forms(statuses, _WORD)
+        # For each column what gives None for a cell that isn't in canonical form.
+        self._canonical: list[Callable[[str], object]] = [
+            re.compile(forms[column.field]).fullmatch for column in COLUMNS
+        ]
+        self._kinds = {"email": _clean_email, "phone": _clean_phone, "status": self._clean_status}
+
+    def canonical_line(self, layout: Layout, delimiter: str, *, quotes: bool) -> LineTest:
+        """What tells whether a line is a row of a file, all of it in canonical form, with its line break.
+
+        Cells of unknown columns may hold anything but the delimiter, quotes and line breaks. With `quotes`
+        cells may stand between double quotes.
+        """
+        separator = re.escape(delimiter)
+        forms = _canonical_forms(self._spellings, _WORD_IN_UTF8, delimiter)
+        fields = dict(zip(layout.positions, (column.field for column in COLUMNS), strict=True))
+        anything = rf'[^"\r\n{separator}]*+'
+        cells = [forms[fields[n]] if n in fields else anything for n in range(layout.width)]
+        if quotes:
+            cells = [f'(?:"{cell}"|{cell})' for cell in cells]
+        return re.compile((separator.join(cells) + _LINE_END).encode()).fullmatch
 
     def clean_cell(self, column: Column, cell: str) -> tuple[str, Problem | None]:
         """One cell in canonical form and what is wrong with it, if anything."""
-        if _FORBIDDEN.search(cell):
+        if not cell.isprintable() and _FORBIDDEN.search(cell):
             return cell, _CONTROL_CHARACTER[column.field]
         text = " ".join(restore(cell.strip()).split())
         if not text:
             return text, _MISSING[column.field] if column.required else None
-        match column.field:
-            case "email":
-                return _clean_email(column, text)
-            case "phone":
-                return _clean_phone(column, text)
-            case "status":
-                return self._clean_status(text)
-        return text, _too_long(column, text)
+        return self._kinds.get(column.field, _clean_text)(column, text)
 
     def clean_row(self, cells: Sequence[str], layout: Layout) -> ClientRow | list[Problem]:
         """A whole row in canonical form, or every problem that it has."""
@@ -68,24 +109,20 @@ class Rules:
             return [Problem("", "quote", cells.message)]
         if len(cells) != len(layout.header) and (problem := _wrong_number_of_cells(cells, layout)):
             return [problem]
-        picked = ["" if position is None else cells[position] for position in layout.positions]
-        found = self._canonical_cells("\t".join(picked))
-        canonical = found.groups() if found else _NONE_CANONICAL
+        picked = layout.pick(cells)
         problems = []
-        for index, text in enumerate(canonical):
-            if text is None or len(text) > _MAX_LENGTHS[index]:
+        for index, match in enumerate(map(call, self._canonical, picked)):
+            if match is None:
                 picked[index], problem = self.clean_cell(COLUMNS[index], picked[index])
                 if problem:
                     problems.append(problem)
         return problems or ClientRow(*picked)
 
-    def _clean_status(self, text: str) -> tuple[str, Problem | None]:
+    def _clean_status(self, _: Column, text: str) -> tuple[str, Problem | None]:
         status = self._statuses.get(text.casefold())
         return (text, self._invalid_status) if status is None else (status, None)
 
 
-_MAX_LENGTHS = [column.max_length for column in COLUMNS]
-_NONE_CANONICAL = (None,) * len(COLUMNS)
 _CONTROL_CHARACTER = {
     column.field: Problem(
         column.title,
@@ -129,6 +166,10 @@ def _too_long(column: Column, text: str) -> Problem | None:
     )
 
 
+def _clean_text(column: Column, text: str) -> tuple[str, Problem | None]:
+    return text, _too_long(column, text)
+
+
 def _clean_email(column: Column, text: str) -> tuple[str, Problem | None]:
     """What Django's EmailValidator accepts, lower-cased: two spellings are one client."""
     lowered = text.lower()
@@ -136,6 +177,8 @@ def _clean_email(column: Column, text: str) -> tuple[str, Problem | None]:
         return lowered, problem
     if "@" not in text:
         return lowered, _INVALID_EMAIL  # the common mistake, without the cost of an exception
+    if _CANONICAL_EMAIL(lowered):
+        return lowered, None
     try:
         validate_email(text)
     except ValidationError:
@@ -143,6 +186,7 @@ def _clean_email(column: Column, text: str) -> tuple[str, Problem | None]:
     return lowered, None
 
 
+_CANONICAL_EMAIL = re.compile(_canonical_forms([], _WORD)["email"]).fullmatch
 _INVALID_EMAIL = Problem(
     BY_FIELD["email"].title,
     "invalid-email",

@@ -23,7 +23,6 @@ from clients.storage import Download
 logger = logging.getLogger(__name__)
 
 _TURN_SECONDS = 1.0  # between signs of life: progress, lease, a look at the clock
-_TURN_REJECTED_SIZE = 4 * 1024**2
 _SAMPLE = 10  # clients of each kind that a preview shows
 _OUT_OF_DATE = "A newer upload of the same key has come in meanwhile; this one was not imported."
 
@@ -103,12 +102,11 @@ def _stage(
         until = time.monotonic() + _TURN_SECONDS
         for block in blocks:
             yield block
-            if time.monotonic() > until or rows.rejected_size > _TURN_REJECTED_SIZE:
+            if time.monotonic() > until:
                 return
 
     while not rows.exhausted:
-        staging.copy_valid(one_turn())
-        staging.copy_rejected(rows.take_rejected())
+        staging.copy(rows.copied, one_turn())
         invocation.check_time()
         if not rows.exhausted:
             run.describe(read=rows.reader.rows, bytes_read=rows.reader.bytes_read)
@@ -134,7 +132,7 @@ def _merge(
             if is_out_of_date(run):
                 run.finish(State.SKIPPED, fault_code="out-of-date", fault=_OUT_OF_DATE, read=0)
                 return
-        merged = staging.merge(run.conflict_policy, keep=keep)
+        merged = staging.merge(run.conflict_policy, rows.valid, keep=keep)
         rejected = rows.rejected + merged.rejected
         _check_share(run, rejected, rows.reader.rows)
         facts = {**_file_facts(run, rows), **_lineage(run, rows, staging)}
@@ -171,7 +169,7 @@ def _call_off(run: ImportRun, staging: Staging, rows: ValidatedRows, refusal: "_
     """Keep nothing, list every row: those at fault with their problems, the others as called off."""
     with transaction.atomic():
         run.describe()
-        merged = staging.merge(run.conflict_policy, keep=False)
+        merged = staging.merge(run.conflict_policy, rows.valid, keep=False)
         called_off = staging.call_off()
         run.finish(
             State.REJECTED,

@@ -113,11 +113,13 @@ def _process(
                 _attempt(run, source, invocation, progress, new_delivery=run.attempt == claims_before)
     except (LeaseHeld, Fenced) as other:
         # Whoever holds the run finishes it, and should that worker die, its own event is delivered again: to
-        # raise would only fill the dead-letter queue with duplicates. Unless that is its last delivery.
+        # raise would only fill the dead-letter queue with duplicates. Unless that is its last delivery, and
+        # this is another event, which has some left.
         assert run is not None
         run.refresh_from_db()
         logger.info("left to another worker", extra={"run": run.pk, "reason": type(other).__name__})
-        if run.state == State.RUNNING and run.deliveries >= settings.IMPORT_DELIVERIES:
+        is_last = run.deliveries >= settings.IMPORT_DELIVERIES
+        if run.state == State.RUNNING and is_last and run.request_id != invocation.request_id:
             raise
         return run
     except (KeyboardInterrupt, SystemExit):

@@ -15,7 +15,9 @@ from typing import Protocol
 
 from clients.importing.problems import FileFault
 
-_BLOCK = 256 * 1024  # bytes read, and at most decompressed, in one step
+# Bytes read, and at most decompressed, in one step. What comes of a block has to fit into a socket's buffer:
+# the server then stages it while the next one is validated (1.4 s for a million rows, with 256 KB 2.5).
+_BLOCK = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,35 +1,47 @@
-"""A file's rows through the rules, into COPY text: the valid ones streamed, the rejected ones kept apart."""
+"""A file's rows through the rules, into COPY text: valid and rejected ones in one stream."""
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
-from functools import lru_cache
-from json.encoder import encode_basestring
+from collections.abc import Iterator
+from dataclasses import dataclass
 from operator import itemgetter
 
-from clients.importing.columns import BY_FIELD, COLUMNS, ClientRow, Layout
+from clients.importing.columns import COLUMNS, ClientRow
 from clients.importing.problems import Problem
 from clients.importing.reader import CsvReader
 from clients.importing.rules import Rules
 
-# A row whose joined cells are no longer than the shortest limit can't break any of them.
-_SURELY_SHORT = min(BY_FIELD[field].max_length for field in ("name", "email", "company"))
+_KEPT_OUTCOMES = 1_000
 
-# COPY's text format: tabs and line breaks can't occur in canonical values, so a backslash is all there is.
-_NULL = "\\N"
+
+@dataclass(slots=True)
+class _Outcome:
+    """What rejected rows with the same problems have in common."""
+
+    copied: bytes  # the end of their COPY lines
+    rows: int = 0
 
 
 class ValidatedRows:
-    """Drives the reader: `blocks()` yields the valid rows, `take_rejected()` the others since last asked."""
+    """Drives the reader: `blocks()` yields its rows as COPY text, with the columns `copied`."""
 
     def __init__(self, reader: CsvReader, statuses: tuple[str, ...]) -> None:
         self.reader = reader
         self._rules = Rules(statuses)
+        self._layout = reader.layout
+        self._to_tabs = bytes.maketrans(reader.delimiter.encode(), b"\t")
+        self._in_file_order = itemgetter(*self._layout.order)
+        self._no_values = b"\t\\N" * len(self._layout.order)
         self.rejected = 0
-        self._problem_counts: Counter[tuple[str, str]] = Counter()
-        self.rejected_size = 0  # characters waiting to be taken
+        self._outcomes: dict[tuple[Problem, ...], _Outcome] = {}
+        self._problem_counts: Counter[str] = Counter()  # without those of the outcomes at hand
         self.exhausted = False
-        self._rejected: list[str] = []
+
+    @property
+    def copied(self) -> tuple[str, ...]:
+        """The staging table's columns in the order of the COPY text: a row's line; as JSON its cells, where
+        they differ from what is stored, and its problems; then what is stored, in the file's order."""
+        return ("line", "cells", "problems", *(COLUMNS[n].field for n in self._layout.order))
 
     @property
     def valid(self) -> int:
@@ -38,80 +50,70 @@ class ValidatedRows:
     @property
     def problem_counts(self) -> dict[str, int]:
         """Rows that have a problem, by “column: code”."""
-        return {f"{column}: {code}": count for (column, code), count in self._problem_counts.items()}
+        counts = self._problem_counts.copy()
+        for problems, outcome in self._outcomes.items():
+            for column, code, _ in problems:
+                counts[f"{column}: {code}"] += outcome.rows
+        return dict(counts)
 
     def blocks(self) -> Iterator[bytes]:
-        """COPY text of the valid rows: line, the five columns, and the raw cells where they differ.
-
-        A block may be empty; it is yielded all the same, so that the caller gets its turn.
-        """
-        layout = self.reader.layout
-        width = layout.width
-        pick = _picker(layout)
-        ignores_cells = bool(layout.unknown)
-        canonical = self._rules.fast_lane
-        join = "\t".join
-        for batch in self.reader:
-            lines = []
-            for line, cells in zip(batch.lines, batch.rows, strict=True):
-                if len(cells) == width:
-                    text = join(cells if pick is None else pick(cells))
-                    if canonical(text) and (
-                        len(text) <= _SURELY_SHORT or max(map(len, text.split("\t"))) <= _SURELY_SHORT
-                    ):
-                        raw = _copy_json(cells) if ignores_cells else _NULL
-                        lines.append(f"{line}\t{text}\t{raw}\n")
-                        continue
-                lines.append(self._look_closely(line, cells, layout))
-            yield "".join(lines).encode()
+        """COPY text of about a block of the file at a time."""
+        tests = (
+            self._rules.canonical_line(self._layout, self.reader.delimiter, quotes=quotes)
+            for quotes in (False, True)
+        )
+        as_they_stand = self._with_cells if self._layout.unknown else self._as_they_stand
+        for batch in self.reader.batches(*tests):
+            others = map(self._look_closely, batch.lines, batch.rows)
+            yield as_they_stand(batch.canonical) + b"".join(others)
         self.exhausted = True
 
-    def take_rejected(self) -> bytes:
-        """COPY text of the rejected rows since the last call: line, cells, problems."""
-        text = "".join(self._rejected).encode()
-        self._rejected.clear()
-        self.rejected_size = 0
-        return text
+    def _as_they_stand(self, numbered: list[tuple[int, bytes]]) -> bytes:
+        """Canonical lines of a file without other columns: delimiters become tabs; quotes, which stand around
+        cells only, and carriage returns go."""
+        return b"".join(map(b"%d\t\\N\t\\N\t%b".__mod__, numbered)).translate(self._to_tabs, b'"\r')
 
-    def _look_closely(self, line: int, cells: list[str], layout: Layout) -> str:
-        """A valid row's COPY line; nothing for a rejected row, which is put aside."""
-        outcome = self._rules.clean_row(cells, layout)
-        if isinstance(outcome, ClientRow):
-            text = "\t".join(outcome).replace("\\", "\\\\")
-            return f"{line}\t{text}\t{_copy_json(cells)}\n"
+    def _with_cells(self, numbered: list[tuple[int, bytes]]) -> bytes:
+        """Canonical lines of a file with other columns, whose cells its error file would need."""
+        known = itemgetter(*sorted(position for position in self._layout.positions if position is not None))
+        lines = []
+        for number, line in numbered:
+            cells = line.decode().rstrip("\r\n").replace('"', "").split(self.reader.delimiter)
+            values = "\t".join(known(cells)).encode()
+            lines.append(b"%d\t%b\t\\N\t%b\n" % (number, _copy_json(cells), values))
+        return b"".join(lines)
+
+    def _look_closely(self, line: int, cells: list[str]) -> bytes:
+        """The COPY line of a row that may need mending, or be beyond it."""
+        cleaned = self._rules.clean_row(cells, self._layout)
+        if isinstance(cleaned, ClientRow):
+            values = "\t".join(self._in_file_order(cleaned)).replace("\\", "\\\\").encode()
+            return b"%d\t%b\t\\N\t%b\n" % (line, _copy_json(cells), values)
         self.rejected += 1
-        for column, code, _ in outcome:
-            self._problem_counts[column, code] += 1
-        problems = ",".join(map(_problem_json, outcome))
-        rejected = f"{line}\t{_copy_json(cells)}\t[{problems}]\n"
-        self._rejected.append(rejected)
-        self.rejected_size += len(rejected)
-        return ""
+        problems = tuple(cleaned)
+        outcome = self._outcomes.get(problems) or self._new_outcome(problems)
+        outcome.rows += 1
+        return b"%d\t%b\t%b" % (line, _copy_json(cells), outcome.copied)
+
+    def _new_outcome(self, problems: tuple[Problem, ...]) -> _Outcome:
+        """An outcome that no row at hand has had; a file may hold any number of them, memory may not."""
+        if len(self._outcomes) == _KEPT_OUTCOMES:
+            self._problem_counts = Counter(self.problem_counts)
+            self._outcomes.clear()
+        listed = json.dumps([problem._asdict() for problem in problems], ensure_ascii=False)
+        outcome = _Outcome(listed.replace("\\", "\\\\").encode() + self._no_values + b"\n")
+        self._outcomes[problems] = outcome
+        return outcome
 
 
-def _picker(layout: Layout) -> Callable[[list[str]], tuple[str, ...]] | None:
-    """What puts a row's cells into the contract's order; None when they are in it already."""
-    if layout.positions == tuple(range(len(COLUMNS))) and layout.width == len(COLUMNS):
-        return None
-    if None not in layout.positions:
-        return itemgetter(*layout.positions)
-    # A column that the file doesn't have reads as an empty cell, appended behind the last.
-    pick = itemgetter(*(layout.width if position is None else position for position in layout.positions))
-    return lambda cells: pick([*cells, ""])
-
-
-def _copy_json(cells: list[str]) -> str:
+def _copy_json(cells: list[str]) -> bytes:
     """A JSON list of strings, its backslashes doubled for COPY."""
-    text = f"[{','.join(map(encode_basestring, cells))}]"
-    if "\\" not in text:
-        return text
-    if "\\u0000" in text:
-        # PostgreSQL's text can't hold NUL; its visible symbol stands for it.
-        cells = [cell.replace("\0", "␀") for cell in cells]
-        text = f"[{','.join(map(encode_basestring, cells))}]"
-    return text.replace("\\", "\\\\")
-
-
-@lru_cache(maxsize=1024)
-def _problem_json(problem: Problem) -> str:
-    return json.dumps(problem._asdict(), ensure_ascii=False).replace("\\", "\\\\")
+    text = '","'.join(cells)
+    if text.isprintable() and "\\" not in text and text.count('"') == 2 * len(cells) - 2:
+        return f'["{text}"]'.encode()  # nothing to escape
+    # PostgreSQL's text can't hold NUL; its visible symbol stands for it.
+    return (
+        json.dumps([cell.replace("\0", "␀") for cell in cells], ensure_ascii=False)
+        .replace("\\", "\\\\")
+        .encode()
+    )

@@ -50,8 +50,8 @@ def once(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None
     def arrange(happen: Callable[[], None]) -> None:
         happened: list[bool] = []
 
-        def merge(staging: Staging, policy: str, *, keep: bool) -> Any:
-            merged = original(staging, policy, keep=keep)
+        def merge(staging: Staging, policy: str, valid: int, *, keep: bool) -> Any:
+            merged = original(staging, policy, valid, keep=keep)
             if not happened:
                 happened.append(True)
                 happen()
