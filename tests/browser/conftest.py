@@ -139,9 +139,15 @@ class Page:
         self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
     def look(self, *, width: int, dark: bool) -> None:
+        """See the page at this width in this light, once colours that change gradually have changed."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
         self._metrics(width, 800)
+        self.driver.execute_async_script(
+            "const done = arguments[0], settled = () => Promise.allSettled("
+            "document.getAnimations().map(animation => animation.finished)).then(() => done());"
+            "requestAnimationFrame(() => requestAnimationFrame(settled))"
+        )
 
     def _metrics(self, width: int, height: int) -> None:
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
