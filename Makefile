@@ -33,6 +33,7 @@ chaos: $(INSTALLED) ## break things N times at random, compare with an independe
 	$(BIN)/python -m tests.chaos --rounds $(or $(N),100)
 
 bench: $(INSTALLED) ## the speed table of DESIGN.md, section 8
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## forget the virtual environment and all local data
