@@ -8,7 +8,6 @@ from typing import Any
 import boto3
 import psycopg2
 import pytest
-from aws_lambda_powertools.utilities import parameters
 from django.core import mail
 from django.db import connection, connections
 from pytest_django import Settings
@@ -288,7 +287,7 @@ class Login:
 @pytest.fixture
 def login(transactional_other: Other) -> Iterator[Login]:
     """The embedded server trusts everybody: a line of its pg_hba.conf makes it ask this one's password."""
-    parameters.clear_caches()  # type: ignore[no-untyped-call]
+    env._secrets.clear()
     secret = boto3.client("secretsmanager").create_secret(Name="rds", SecretString="-")["ARN"]
     with transactional_other() as cursor:
         cursor.execute("SHOW hba_file")
@@ -313,7 +312,7 @@ def login(transactional_other: Other) -> Iterator[Login]:
                 cursor.execute("SELECT pg_reload_conf()")
                 cursor.connection.commit()
     boto3.client("secretsmanager").delete_secret(SecretId=secret, ForceDeleteWithoutRecovery=True)
-    parameters.clear_caches()  # type: ignore[no-untyped-call]
+    env._secrets.clear()
 
 
 @pytest.fixture
