@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ pytestmark = [
 ]
 
 BUCKET, UPLOADS = "client-data-import-bucket", "client-data/uploads/"
+WORKER = "workers.entry.handler"
 IMPORT, CLEANER, ADMIN = "ClientDataImportProcessor", "ClientDataFileCleaner", "ClientDataAdmin"
 
 
@@ -83,15 +85,15 @@ def wait_for_run(database: dict[str, str], key: str) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize(
-    ("name", "memory", "seconds", "at_once", "role"),
+    ("name", "memory", "seconds", "at_once", "role", "handler"),
     [
-        (IMPORT, 512, 300, 20, "ImportRole"),
-        (CLEANER, 256, 300, 1, "CleanerRole"),
-        (ADMIN, 512, 29, 10, "AdminRole"),
+        (IMPORT, 512, 300, 20, "ImportRole", WORKER),
+        (CLEANER, 256, 300, 1, "CleanerRole", WORKER),
+        (ADMIN, 512, 29, 10, "AdminRole", "handler.lambda_handler"),
     ],
 )
 def test_each_function_has_its_name_size_role_and_network(
-    deployed: str, name: str, memory: int, seconds: int, at_once: int, role: str
+    deployed: str, name: str, memory: int, seconds: int, at_once: int, role: str, handler: str
 ) -> None:
     function = boto3.client("lambda").get_function(FunctionName=name)
     configuration = function["Configuration"]
@@ -100,7 +102,7 @@ def test_each_function_has_its_name_size_role_and_network(
     assert function["Concurrency"]["ReservedConcurrentExecutions"] == at_once
     assert len(configuration["VpcConfig"]["SubnetIds"]) == 2
     assert configuration["VpcConfig"]["SecurityGroupIds"]
-    assert configuration["Handler"] == "handler.lambda_handler"
+    assert configuration["Handler"] == handler
 
 
 def test_no_secret_is_in_the_environment_of_a_function(deployed: str) -> None:
@@ -117,22 +119,23 @@ def test_no_secret_is_in_the_environment_of_a_function(deployed: str) -> None:
         assert "${" not in json.dumps(variables)
 
 
-def check_triggers() -> None:
-    """What must hold after every deploy and every update."""
-    found = boto3.client("s3").get_bucket_notification_configuration(Bucket=BUCKET)
+def check_triggers(suffix: str = "", keep_logs: int = 90) -> None:
+    """What must hold after every deploy and every update; the suffix is that of the stage's names."""
+    found = boto3.client("s3").get_bucket_notification_configuration(Bucket=BUCKET + suffix)
     [trigger] = found["LambdaFunctionConfigurations"]
-    assert trigger["LambdaFunctionArn"].endswith(f":function:{IMPORT}")
+    assert trigger["LambdaFunctionArn"].endswith(f":function:{IMPORT}{suffix}")
     assert trigger["Events"] == ["s3:ObjectCreated:*"]
     assert [rule["Value"] for rule in trigger["Filter"]["Key"]["FilterRules"]] == [UPLOADS]
-    policy = json.loads(boto3.client("lambda").get_policy(FunctionName=IMPORT)["Policy"])
+    policy = json.loads(boto3.client("lambda").get_policy(FunctionName=IMPORT + suffix)["Policy"])
     from_s3 = [s for s in policy["Statement"] if s["Principal"] == {"Service": "s3.amazonaws.com"}]
     assert len(from_s3) == 1
     assert iam.ACCOUNT in json.dumps(from_s3[0]["Condition"])
     for name, rate in ((IMPORT, "rate(15 minutes)"), (CLEANER, "cron(0 0 * * ? *)")):
         client = boto3.client("lambda")
-        configuration = client.get_function_configuration(FunctionName=name)
-        assert configuration["DeadLetterConfig"]["TargetArn"].endswith(":client-data-import-dlq")
-        asynchronous = client.get_function_event_invoke_config(FunctionName=name)
+        configuration = client.get_function_configuration(FunctionName=name + suffix)
+        queue = configuration["DeadLetterConfig"]["TargetArn"]
+        assert queue.endswith(f":client-data-import-dlq{suffix}")
+        asynchronous = client.get_function_event_invoke_config(FunctionName=name + suffix)
         assert (asynchronous["MaximumRetryAttempts"], asynchronous["MaximumEventAgeInSeconds"]) == (2, 21600)
         events = boto3.client("events")
         [rule] = events.list_rule_names_by_target(TargetArn=configuration["FunctionArn"])["RuleNames"]
@@ -141,7 +144,7 @@ def check_triggers() -> None:
         "logGroups"
     ]
     days = {group["logGroupName"].rsplit("/", 1)[-1]: group["retentionInDays"] for group in groups}
-    assert days == dict.fromkeys((IMPORT, CLEANER, ADMIN), 90)
+    assert {days[name + suffix] for name in (IMPORT, CLEANER, ADMIN)} == {keep_logs}
 
 
 def test_triggers_retries_dead_letters_schedules_and_logs_are_as_written(deployed: str) -> None:
@@ -297,10 +300,90 @@ def test_each_role_allows_what_its_function_calls_and_not_what_others_do(
     assert not iam.allows(roles[CLEANER], "ses:SendRawEmail", "arn:aws:ses:us-east-1:123456789012:identity/x")
     assert not iam.allows(roles[ADMIN], "s3:DeleteObject", upload)
     assert iam.allows(roles[ADMIN], "s3:PutObject", upload)  # presigned uploads, which no call shows
+    [key] = [call[3]["SecretId"] for call in calls if "DjangoSecretKey" in call[3].get("SecretId", "")][:1]
+    assert not iam.allows(roles[IMPORT] + roles[CLEANER], "secretsmanager:GetSecretValue", key)
     for statements in roles.values():
         assert not iam.allows(statements, "s3:GetObject", "arn:aws:s3:::another-bucket/x")
         assert not iam.allows(statements, "s3:GetObject", f"arn:aws:s3:::{BUCKET}/elsewhere/x")
         assert not iam.allows(statements, "iam:PassRole", "arn:aws:iam::123456789012:role/x")
+
+
+# --- staging, by the words of docs/deploy.md -----------------------------------------------------------
+
+
+def lines_of(document: str, beginning: str) -> list[str]:
+    """The lines of its code blocks that begin so."""
+    blocks = (ROOT / document).read_text().split("```")[1::2]
+    return [line for block in blocks for line in block.splitlines() if line.startswith(beginning)]
+
+
+def make(line: str) -> str:
+    """A line that begins with `make`, run by this very environment, whatever the age of its requirements."""
+    command = [
+        "make",
+        "--assume-old=.venv/.installed",
+        f"BIN={Path(sys.executable).parent}",
+        *line.split()[1:],
+    ]
+    done = subprocess.run(command, cwd=ROOT, env=offline(), capture_output=True, text=True, timeout=500)
+    if done.returncode:
+        pytest.fail(f"{line}\n{done.stdout[-6000:]}\n{done.stderr[-3000:]}")
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def staging(deployed: str) -> str:
+    """What the first command of docs/deploy.md says, in the account in which production is."""
+    [line] = lines_of("docs/deploy.md", "make deploy")
+    assert line == f"make deploy STAGE=staging EMAIL={EMAIL}"
+    return make(line)
+
+
+def test_staging_stands_beside_production_with_names_of_its_own(staging: str) -> None:
+    check_triggers("-staging", keep_logs=14)
+    check_triggers()
+    client = boto3.client("lambda")
+    names = (IMPORT, CLEANER, ADMIN, f"{IMPORT}-staging", f"{CLEANER}-staging", f"{ADMIN}-staging")
+    found = {name: client.get_function_configuration(FunctionName=name) for name in names}
+    assert len({configuration["Role"] for configuration in found.values()}) == 6
+    for name, configuration in found.items():
+        stage = "staging" if name.endswith("-staging") else "production"
+        variables = configuration["Environment"]["Variables"]
+        assert variables["ADMIN_URL"].endswith(f".amazonaws.com/{stage}/admin/")
+        assert variables["IMPORT_BUCKET"] == (BUCKET if stage == "production" else f"{BUCKET}-staging")
+    upload = f"arn:aws:s3:::{BUCKET}/{UPLOADS}clients.csv"
+    for name in names[3:]:
+        for action in ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"):
+            assert not iam.allows(list(iam.statements_of(found[name]["Role"])), action, upload), name
+
+
+def test_a_file_uploaded_to_staging_is_imported_there(staging: str, cloud_database: dict[str, str]) -> None:
+    [line] = lines_of("docs/deploy.md", "aws s3 cp")
+    file, place = line.split()[3:]
+    bucket, _, folder = place.removeprefix("s3://").partition("/")
+    assert (bucket, folder) == (f"{BUCKET}-staging", UPLOADS)
+    boto3.client("s3").upload_file(str(ROOT / file), bucket, f"{folder}of staging.csv")
+    # Both stages' functions have one database here, so these clients are known from production.
+    assert wait_for_run(cloud_database, f"{folder}of staging.csv") == ("succeeded", 0, 0)
+
+
+@pytest.mark.parametrize("line", lines_of("docs/deploy.md", "zappa invoke"))
+def test_every_line_of_the_maintenance_section_works(deployed: str, line: str) -> None:
+    """As `zappa invoke` sends them; the deployment has used the command itself."""
+    words = shlex.split(line)
+    function = {"production_import": IMPORT, "production_clean": CLEANER}[words[2]]
+    payload = json.loads(words[5]) if len(words) > 4 else {}
+    answer = invoke(function, {"command": words[3], **payload})
+    known_by_id = words[3].endswith((".rerun", ".resend_mail"))
+    assert known_by_id or "refused" not in answer, answer
+
+
+def test_what_destroys_staging_leaves_production_alone(staging: str) -> None:
+    said = make("make destroy STAGE=staging")
+    assert f"{BUCKET}-staging" in said
+    left = {function["FunctionName"] for function in boto3.client("lambda").list_functions()["Functions"]}
+    assert left == {IMPORT, CLEANER, ADMIN}
+    check_triggers()
 
 
 def test_destroy_takes_everything_down_and_says_what_it_leaves(deployed: str) -> None:
