@@ -284,21 +284,7 @@ def test_a_new_instance_is_soon_at_work(
     unpacked: Path, variables: dict[str, str], uploaded: Any, function: Environment
 ) -> None:
     """The first event takes at most three times as long as the second: the median of five instances."""
-    taken = []
-    for instance in range(5):
-        fresh = Environment(unpacked, variables, name="ClientDataImportProcessor", handler=WORKER)
-        try:
-            fresh.invoke({"Event": "s3:TestEvent"})  # what is before this is the init phase
-            first, second = (
-                fresh.invoke(
-                    {"Records": [uploaded(f"{name}.csv", HEADER + f"Eve,{name}@x.io,A,,Active\n".encode())]}
-                )
-                for name in (f"eve{instance}a", f"eve{instance}b")
-            )
-        finally:
-            fresh.close()
-        assert [answer.payload["runs"][0]["state"] for answer in (first, second)] == ["succeeded"] * 2
-        taken.append((first.seconds, second.seconds))
+    taken = list(cold_start.pairs_of_events(unpacked, variables, uploaded, instances=5))
     print("first and second event:", [tuple(round(each, 3) for each in pair) for pair in taken])
     assert statistics.median(first / second for first, second in taken) <= 3, taken
 
