@@ -41,6 +41,20 @@ def zappa(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[st
     return run("zappa.cli", *arguments, check=check)
 
 
+def make(line: str) -> str:
+    """A line that begins with `make`, run by this very environment, whatever the age of its requirements."""
+    command = [
+        "make",
+        "--assume-old=.venv/.installed",
+        f"BIN={Path(sys.executable).parent}",
+        *line.split()[1:],
+    ]
+    done = subprocess.run(command, cwd=ROOT, env=offline(), capture_output=True, text=True, timeout=500)
+    if done.returncode:
+        pytest.fail(f"{line}\n{done.stdout[-6000:]}\n{done.stderr[-3000:]}")
+    return done.stdout
+
+
 @pytest.fixture(scope="module")
 def here(cloud: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """AWS is the cloud of these tests, for this module."""
@@ -167,6 +181,14 @@ def test_the_stack_protects_bucket_and_database(deployed: str) -> None:
     assert database["MasterUserSecret"]["SecretArn"]
 
 
+def test_every_alarm_reaches_the_person_who_deployed(deployed: str) -> None:
+    alarms = boto3.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    [topic] = {action for alarm in alarms for action in alarm["AlarmActions"]}
+    assert len(alarms) == 9
+    told = boto3.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    assert [(each["Protocol"], each["Endpoint"]) for each in told] == [("email", EMAIL)]
+
+
 def test_an_uploaded_file_is_imported_and_the_mail_links_into_the_admin(
     deployed: str, cloud_database: dict[str, str]
 ) -> None:
@@ -246,13 +268,36 @@ def _request(method: str, path: str, body: str = "", headers: dict[str, str] | N
     )
 
 
-def test_deploying_again_changes_nothing_and_loses_nothing(deployed: str) -> None:
+def take_apart() -> None:
+    """What somebody may undo by hand in AWS's console, or Zappa while it updates."""
+    client, events = boto3.client("lambda"), boto3.client("events")
+    arn = client.get_function_configuration(FunctionName=CLEANER)["FunctionArn"]
+    for rule in events.list_rule_names_by_target(TargetArn=arn)["RuleNames"]:
+        events.disable_rule(Name=rule)
+    for statement in json.loads(client.get_policy(FunctionName=IMPORT)["Policy"])["Statement"]:
+        if statement["Principal"] == {"Service": "s3.amazonaws.com"}:
+            client.remove_permission(FunctionName=IMPORT, StatementId=statement["Sid"])
+    for name in (IMPORT, CLEANER):
+        client.update_function_configuration(FunctionName=name, DeadLetterConfig={"TargetArn": ""})
+        client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
+        boto3.client("logs").put_retention_policy(logGroupName=f"/aws/lambda/{name}", retentionInDays=1)
+    boto3.client("s3").put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration={})
+
+
+def test_the_doctor_names_what_came_apart_and_deploying_again_mends_it(deployed: str) -> None:
     before = boto3.client("cloudformation").describe_stacks(StackName="client-import-production")["Stacks"][
         0
     ]["Outputs"]
-    for _ in range(2):
-        zappa("update", "production_import")
+    take_apart()
+    said = invoke(IMPORT, {"command": "workers.maintenance.doctor"})["findings"]
+    problems = {line.split(":")[0].split(maxsplit=1)[1] for line in said if line.startswith("PROBLEM")}
+    assert problems == {
+        "bucket's event", "bucket's permission", "dead-letter queue attached", "schedules"
+    }, "\n".join(said)  # fmt: skip
+    make("make deploy STAGE=production")
     check_triggers()
+    said = invoke(IMPORT, {"command": "workers.maintenance.doctor"})["findings"]
+    assert not [line for line in said if line.startswith("PROBLEM")]
     after = boto3.client("cloudformation").describe_stacks(StackName="client-import-production")["Stacks"][0][
         "Outputs"
     ]
@@ -315,20 +360,6 @@ def lines_of(document: str, beginning: str) -> list[str]:
     """The lines of its code blocks that begin so."""
     blocks = (ROOT / document).read_text().split("```")[1::2]
     return [line for block in blocks for line in block.splitlines() if line.startswith(beginning)]
-
-
-def make(line: str) -> str:
-    """A line that begins with `make`, run by this very environment, whatever the age of its requirements."""
-    command = [
-        "make",
-        "--assume-old=.venv/.installed",
-        f"BIN={Path(sys.executable).parent}",
-        *line.split()[1:],
-    ]
-    done = subprocess.run(command, cwd=ROOT, env=offline(), capture_output=True, text=True, timeout=500)
-    if done.returncode:
-        pytest.fail(f"{line}\n{done.stdout[-6000:]}\n{done.stderr[-3000:]}")
-    return done.stdout
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import boto3
 import psycopg2
 import pytest
 from django.core import mail
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 from pytest_django import Settings
 
 from clientimport import env
@@ -367,6 +367,15 @@ def test_promise_11_a_password_that_is_wrong_all_the_same_is_asked_for_once_only
 
     assert fetches == [False, True]
     assert is_transient(refused.value)  # the secret is often written a moment after the password
+
+
+def test_promise_11_a_secret_that_can_not_be_read_just_now_is_worth_another_attempt(login: Login) -> None:
+    login.arn = f"{login.arn}-elsewhere"
+
+    with pytest.raises(OperationalError, match="secret can't be read") as refused:
+        connect_with(login)
+
+    assert is_transient(refused.value)
 
 
 def test_promise_11_a_rotation_during_an_import_does_not_end_it(
