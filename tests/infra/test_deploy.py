@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import boto3
 import psycopg2
 import pytest
 
+from local import aws
 from tests.infra import iam
 from tests.infra.conftest import EMAIL, ROOT, offline
 
@@ -81,6 +83,12 @@ def invoke(function: str, event: Any) -> Any:
     return payload
 
 
+def variables_of(function: str) -> dict[str, str]:
+    found = boto3.client("lambda").get_function_configuration(FunctionName=function)
+    variables: dict[str, str] = found["Environment"]["Variables"]
+    return variables
+
+
 def wait_for_run(database: dict[str, str], key: str) -> tuple[Any, ...]:
     until = time.monotonic() + 60
     while time.monotonic() < until:
@@ -121,9 +129,7 @@ def test_each_function_has_its_name_size_role_and_network(
 
 def test_no_secret_is_in_the_environment_of_a_function(deployed: str) -> None:
     for name in (IMPORT, CLEANER, ADMIN):
-        variables = boto3.client("lambda").get_function_configuration(FunctionName=name)["Environment"][
-            "Variables"
-        ]
+        variables = variables_of(name)
         for secret in ("RDS_PASS", "DJANGO_SECRET_KEY", "FIRST_ADMIN_SECRET"):
             assert variables[secret].startswith("arn:aws:secretsmanager:")
         assert variables["NOTIFICATION_EMAIL"] == EMAIL
@@ -195,6 +201,13 @@ def test_an_uploaded_file_is_imported_and_the_mail_links_into_the_admin(
     key = f"{UPLOADS}first file.csv"
     boto3.client("s3").upload_file(str(ROOT / "samples" / "clients.csv"), BUCKET, key)
     assert wait_for_run(cloud_database, key) == ("succeeded", 60, 0)
+    [mail] = aws.mails()
+    body = mail.get_body(("plain",))
+    assert body
+    [(host, path)] = re.findall(r"https://([^/]+)/production(/admin/clients/\S+)", body.get_content())
+    assert host == variables_of(ADMIN)["ALLOWED_HOSTS"]
+    answer = _request("GET", path)
+    assert (answer["statusCode"], "/admin/login/?next=" in answer["headers"]["Location"]) == (302, True)
 
 
 def test_the_doctor_walks_the_whole_road(deployed: str) -> None:
@@ -238,10 +251,7 @@ def _output_secret(name: str) -> str:
 
 def _request(method: str, path: str, body: str = "", headers: dict[str, str] | None = None) -> Any:
     """As API Gateway hands a request to the function."""
-    variables = boto3.client("lambda").get_function_configuration(FunctionName=ADMIN)["Environment"][
-        "Variables"
-    ]
-    host = variables["ALLOWED_HOSTS"]
+    host = variables_of(ADMIN)["ALLOWED_HOSTS"]
     every = {
         "Host": host,
         "X-Forwarded-Proto": "https",
