@@ -18,7 +18,7 @@ from pathlib import Path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clientimport.settings")
 
-from benchmarks import data, peers, server, small
+from benchmarks import cold_start, data, peers, server, small
 
 RESULTS = Path(__file__).with_name("results.json")
 BAD_EVERY = 100  # 1 % rejected
@@ -141,12 +141,26 @@ def small_file(bench: Bench) -> None:
     figure.values += small.measure(bench.folder, pairs=max(bench.pairs, 15))
 
 
+def new_instance(bench: Bench) -> None:
+    """A worker's start in the package as it is deployed, and the first event after it."""
+    if sys.platform != "linux":
+        _say("left out: the package is made of Linux's wheels")
+        return
+    package = cold_start.built(bench.folder)
+    started = cold_start.measure(package)
+    bench.figure("a worker's start ÷ import django, boto3", 2).values.append(started["worker ÷ bare"])
+    events = bench.figure("a new worker's first event ÷ its second", 3)
+    events.values += cold_start.first_events(package, instances=max(bench.pairs, 5))
+    _say(f"processor seconds and ratios: {started}")
+
+
 MEASUREMENTS: dict[str, Callable[[Bench], None]] = {
     "one-table": one_table,
     "large-table": large_table,
     "growth": growth,
     "all-rejected": all_rejected,
     "small-file": small_file,
+    "cold-start": new_instance,
 }
 
 

@@ -5,11 +5,17 @@ Values are read plainly from `os.environ`: readers that interpolate `$` break pa
 
 import json
 import os
+import time
 from pathlib import Path
 
-from aws_lambda_powertools.utilities import parameters
+import boto3
+from botocore.config import Config
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
+
+_QUICKLY = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "max_attempts": 3})
+_SECRETS_ARE_KEPT = 300  # seconds
+_secrets: dict[str, tuple[float, str]] = {}  # by ARN: until when it is good, and the text
 
 ON_LAMBDA = "AWS_LAMBDA_FUNCTION_NAME" in os.environ
 
@@ -73,11 +79,15 @@ def resolve_secret(value: str, *, refetch: bool = False) -> str:
 
     A secret as RDS writes it (a JSON object) yields its `password`. Secrets are cached for five
     minutes; `refetch` asks again at once, for a password that was rotated meanwhile.
-    Raises `parameters.GetParameterError` when the secret can't be read.
+    Raises botocore's errors when the secret can't be read.
     """
     if not value.startswith("arn:"):
         return value
-    text = str(parameters.get_secret(value, max_age=300, force_fetch=refetch))
+    good_until, text = _secrets.get(value, (0.0, ""))
+    if refetch or time.monotonic() > good_until:
+        client = boto3.client("secretsmanager", config=_QUICKLY)
+        text = client.get_secret_value(SecretId=value)["SecretString"]
+        _secrets[value] = time.monotonic() + _SECRETS_ARE_KEPT, text
     if text.startswith("{"):
         return str(json.loads(text)["password"])
     return text

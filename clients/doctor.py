@@ -147,7 +147,7 @@ def _migrations() -> str:
         names = ", ".join(f"{migration.app_label}.{migration.name}" for migration, _ in missing[:3])
         raise _Problem(
             f"{len(missing)} migrations are missing ({names} …)",
-            "Run: zappa manage STAGE_import 'migrate --noinput' (here: python manage.py migrate)",
+            "Run: zappa invoke STAGE_import workers.maintenance.migrate (here: python manage.py migrate)",
         )
     return "all applied"
 

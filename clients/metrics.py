@@ -3,9 +3,10 @@
 infra/template.yaml draws and watches these; the dimension `service` is the function's name.
 """
 
+import json
 import os
+import time
 
-from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from django.conf import settings
 
 from clients.models import ImportRun
@@ -46,9 +47,18 @@ def emit_failures(attempts: int) -> None:
 def _write(counts: dict[str, int], seconds: float | None) -> None:
     if not settings.ON_LAMBDA:
         return
-    metrics = EphemeralMetrics(namespace=NAMESPACE, service=os.environ["AWS_LAMBDA_FUNCTION_NAME"])
-    for name, value in counts.items():
-        metrics.add_metric(name, MetricUnit.Count, value)
+    values: dict[str, float] = {**counts}
+    units = dict.fromkeys(counts, "Count")
     if seconds is not None:
-        metrics.add_metric("ImportSeconds", MetricUnit.Seconds, seconds)
-    metrics.flush_metrics()
+        values["ImportSeconds"], units["ImportSeconds"] = seconds, "Seconds"
+    described = {
+        "Namespace": NAMESPACE,
+        "Dimensions": [["service"]],
+        "Metrics": [{"Name": name, "Unit": unit} for name, unit in units.items()],
+    }
+    line = {
+        "_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [described]},
+        "service": os.environ["AWS_LAMBDA_FUNCTION_NAME"],
+        **values,
+    }
+    print(json.dumps(line), flush=True)

@@ -7,7 +7,6 @@ fails an import. Mails hold line numbers and reasons, never cells.
 
 import logging
 from datetime import timedelta
-from urllib.parse import urljoin
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
@@ -87,7 +86,8 @@ def message(run: ImportRun) -> EmailMultiAlternatives:
         "headline": headline(run),
         "problems": problems,
         "more": run.rejected > len(rows),
-        "url": urljoin(settings.ADMIN_URL, run.get_absolute_url()),
+        # Not by `reverse`: a worker has no pages (settings.WORKER).
+        "url": f"{settings.ADMIN_URL.rstrip('/')}/clients/importrun/{run.pk}/change/",
     }
     mail = EmailMultiAlternatives(
         subject=f"{_short(run.file_name)}: {headline(run)}",

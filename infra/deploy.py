@@ -49,7 +49,7 @@ def deploy(stage: str, given: dict[str, str]) -> None:
         zappa("update" if exists(STAGES[function]["function_name"]) else "deploy", function)
     worker = f"{stage}_import"
     step("The database's tables")
-    zappa("manage", worker, "migrate --noinput")
+    zappa("invoke", worker, "workers.maintenance.migrate", "--no-color")
     step("The first administrator")
     zappa("invoke", stage, "workers.maintenance.create_first_admin", "--no-color")
     step("The doctor")

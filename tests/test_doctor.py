@@ -7,6 +7,8 @@ from typing import Any
 import boto3
 import pytest
 from django.core.management import call_command
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
 from pytest_django import Settings
 
 from clients import doctor
@@ -47,6 +49,13 @@ def test_a_sender_that_ses_has_not_verified_is_named_with_what_to_do(settings: S
     finding = find("mail sender")
     assert (finding.verdict, "stranger@example.net" in finding.seen) == (Verdict.PROBLEM, True)
     assert "Click the link" in finding.todo
+
+
+def test_missing_migrations_are_named_with_the_command_that_applies_them(bucket: str) -> None:
+    MigrationRecorder(connection).record_unapplied("clients", "0002_groups")
+    finding = find("migrations")
+    assert (finding.verdict, "clients.0002_groups" in finding.seen) == (Verdict.PROBLEM, True)
+    assert "workers.maintenance.migrate" in finding.todo
 
 
 @pytest.fixture

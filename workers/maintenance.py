@@ -14,6 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import ObjectDoesNotExist
+from django.core.management import call_command
 from django.db import close_old_connections
 from django.db.models import Count, Max, Sum
 from django.utils import timezone
@@ -104,6 +105,13 @@ def doctor(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if event.get("end_to_end"):
         findings.append(doctors.end_to_end())
     return {"healthy": doctors.is_healthy(findings), "findings": [str(finding) for finding in findings]}
+
+
+@_task
+def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Bring the database's tables up to this version of the code: `workers.maintenance.migrate`."""
+    call_command("migrate", interactive=False)
+    return {"migrated": True}
 
 
 @_task

@@ -25,7 +25,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     try:
         for attempt in retrying(settings.IMPORT_RETRY_SECONDS):
             with attempt:
-                if attempt.retry_state.attempt_number > 1:
+                if attempt.number > 1:
                     connection.close()
                 run = undo.undo(run_id)
     except UndoRefused as refusal:

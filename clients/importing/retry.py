@@ -1,15 +1,18 @@
 """Which errors pass by themselves, and how patiently to try again inside one invocation."""
 
+import random
 import ssl
+import time
 import traceback
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
 
 import botocore.exceptions as aws
 import psycopg2
 import urllib3
-from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 from botocore.exceptions import ClientError
 from django.db import DatabaseError, InterfaceError, OperationalError
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 # Classes and codes of SQLSTATE after which the same work may well succeed:
 # connection, serialisation and deadlock, resources, lock not available, shutdown, a reader instead of
@@ -22,7 +25,7 @@ _TRANSIENT_S3 = {
     "Throttling", "ThrottlingException", "TooManyRequestsException",
 }  # fmt: skip
 # A connection to AWS that breaks, or a body that ends too early or damaged; some of it comes unwrapped
-# through botocore's streams. And a secret that can't be read just now.
+# through botocore's streams.
 _TRANSIENT_AWS = (
     aws.ConnectionError,
     aws.HTTPClientError,
@@ -32,7 +35,6 @@ _TRANSIENT_AWS = (
     ConnectionError,
     TimeoutError,
     ssl.SSLError,
-    GetParameterError,
 )
 
 
@@ -73,11 +75,32 @@ def trace(error: BaseException) -> list[str]:
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
 
 
-def retrying(seconds: float) -> Retrying:
-    """Tries again after transient errors for at most so many seconds, with backoff and jitter."""
-    return Retrying(
-        retry=retry_if_exception(is_transient),
-        stop=stop_after_delay(seconds),
-        wait=wait_random_exponential(multiplier=0.2, max=8),
-        reraise=True,
-    )
+class Attempt:
+    """One of the attempts of `retrying`: a block that keeps a transient error in while there is patience."""
+
+    def __init__(self, number: int, until: float) -> None:
+        self.number = number
+        self.goes_on = False
+        self._until = until
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, frames: TracebackType | None
+    ) -> bool:
+        self.goes_on = error is not None and is_transient(error) and time.monotonic() < self._until
+        return self.goes_on
+
+
+def retrying(seconds: float) -> Iterator[Attempt]:
+    """Tries again after transient errors for at most so many seconds, with backoff and jitter:
+
+    `for attempt in retrying(30): with attempt: …`
+    """
+    attempt = Attempt(1, time.monotonic() + seconds)
+    yield attempt
+    while attempt.goes_on:
+        time.sleep(random.uniform(0, min(8, 0.1 * 2**attempt.number)))  # noqa: S311 - nothing secret
+        attempt = Attempt(attempt.number + 1, attempt._until)
+        yield attempt

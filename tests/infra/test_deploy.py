@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import time
@@ -13,6 +15,7 @@ import boto3
 import psycopg2
 import pytest
 
+from local import aws
 from tests.infra import iam
 from tests.infra.conftest import EMAIL, ROOT, offline
 
@@ -22,6 +25,7 @@ pytestmark = [
 ]
 
 BUCKET, UPLOADS = "client-data-import-bucket", "client-data/uploads/"
+WORKER = "workers.entry.handler"
 IMPORT, CLEANER, ADMIN = "ClientDataImportProcessor", "ClientDataFileCleaner", "ClientDataAdmin"
 
 
@@ -37,6 +41,20 @@ def run(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
 
 def zappa(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     return run("zappa.cli", *arguments, check=check)
+
+
+def make(line: str) -> str:
+    """A line that begins with `make`, run by this very environment, whatever the age of its requirements."""
+    command = [
+        "make",
+        "--assume-old=.venv/.installed",
+        f"BIN={Path(sys.executable).parent}",
+        *line.split()[1:],
+    ]
+    done = subprocess.run(command, cwd=ROOT, env=offline(), capture_output=True, text=True, timeout=500)
+    if done.returncode:
+        pytest.fail(f"{line}\n{done.stdout[-6000:]}\n{done.stderr[-3000:]}")
+    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +83,12 @@ def invoke(function: str, event: Any) -> Any:
     return payload
 
 
+def variables_of(function: str) -> dict[str, str]:
+    found = boto3.client("lambda").get_function_configuration(FunctionName=function)
+    variables: dict[str, str] = found["Environment"]["Variables"]
+    return variables
+
+
 def wait_for_run(database: dict[str, str], key: str) -> tuple[Any, ...]:
     until = time.monotonic() + 60
     while time.monotonic() < until:
@@ -83,15 +107,15 @@ def wait_for_run(database: dict[str, str], key: str) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize(
-    ("name", "memory", "seconds", "at_once", "role"),
+    ("name", "memory", "seconds", "at_once", "role", "handler"),
     [
-        (IMPORT, 512, 300, 20, "ImportRole"),
-        (CLEANER, 256, 300, 1, "CleanerRole"),
-        (ADMIN, 512, 29, 10, "AdminRole"),
+        (IMPORT, 512, 300, 20, "ImportRole", WORKER),
+        (CLEANER, 256, 300, 1, "CleanerRole", WORKER),
+        (ADMIN, 512, 29, 10, "AdminRole", "handler.lambda_handler"),
     ],
 )
 def test_each_function_has_its_name_size_role_and_network(
-    deployed: str, name: str, memory: int, seconds: int, at_once: int, role: str
+    deployed: str, name: str, memory: int, seconds: int, at_once: int, role: str, handler: str
 ) -> None:
     function = boto3.client("lambda").get_function(FunctionName=name)
     configuration = function["Configuration"]
@@ -100,14 +124,12 @@ def test_each_function_has_its_name_size_role_and_network(
     assert function["Concurrency"]["ReservedConcurrentExecutions"] == at_once
     assert len(configuration["VpcConfig"]["SubnetIds"]) == 2
     assert configuration["VpcConfig"]["SecurityGroupIds"]
-    assert configuration["Handler"] == "handler.lambda_handler"
+    assert configuration["Handler"] == handler
 
 
 def test_no_secret_is_in_the_environment_of_a_function(deployed: str) -> None:
     for name in (IMPORT, CLEANER, ADMIN):
-        variables = boto3.client("lambda").get_function_configuration(FunctionName=name)["Environment"][
-            "Variables"
-        ]
+        variables = variables_of(name)
         for secret in ("RDS_PASS", "DJANGO_SECRET_KEY", "FIRST_ADMIN_SECRET"):
             assert variables[secret].startswith("arn:aws:secretsmanager:")
         assert variables["NOTIFICATION_EMAIL"] == EMAIL
@@ -117,22 +139,23 @@ def test_no_secret_is_in_the_environment_of_a_function(deployed: str) -> None:
         assert "${" not in json.dumps(variables)
 
 
-def check_triggers() -> None:
-    """What must hold after every deploy and every update."""
-    found = boto3.client("s3").get_bucket_notification_configuration(Bucket=BUCKET)
+def check_triggers(suffix: str = "", keep_logs: int = 90) -> None:
+    """What must hold after every deploy and every update; the suffix is that of the stage's names."""
+    found = boto3.client("s3").get_bucket_notification_configuration(Bucket=BUCKET + suffix)
     [trigger] = found["LambdaFunctionConfigurations"]
-    assert trigger["LambdaFunctionArn"].endswith(f":function:{IMPORT}")
+    assert trigger["LambdaFunctionArn"].endswith(f":function:{IMPORT}{suffix}")
     assert trigger["Events"] == ["s3:ObjectCreated:*"]
     assert [rule["Value"] for rule in trigger["Filter"]["Key"]["FilterRules"]] == [UPLOADS]
-    policy = json.loads(boto3.client("lambda").get_policy(FunctionName=IMPORT)["Policy"])
+    policy = json.loads(boto3.client("lambda").get_policy(FunctionName=IMPORT + suffix)["Policy"])
     from_s3 = [s for s in policy["Statement"] if s["Principal"] == {"Service": "s3.amazonaws.com"}]
     assert len(from_s3) == 1
     assert iam.ACCOUNT in json.dumps(from_s3[0]["Condition"])
     for name, rate in ((IMPORT, "rate(15 minutes)"), (CLEANER, "cron(0 0 * * ? *)")):
         client = boto3.client("lambda")
-        configuration = client.get_function_configuration(FunctionName=name)
-        assert configuration["DeadLetterConfig"]["TargetArn"].endswith(":client-data-import-dlq")
-        asynchronous = client.get_function_event_invoke_config(FunctionName=name)
+        configuration = client.get_function_configuration(FunctionName=name + suffix)
+        queue = configuration["DeadLetterConfig"]["TargetArn"]
+        assert queue.endswith(f":client-data-import-dlq{suffix}")
+        asynchronous = client.get_function_event_invoke_config(FunctionName=name + suffix)
         assert (asynchronous["MaximumRetryAttempts"], asynchronous["MaximumEventAgeInSeconds"]) == (2, 21600)
         events = boto3.client("events")
         [rule] = events.list_rule_names_by_target(TargetArn=configuration["FunctionArn"])["RuleNames"]
@@ -141,7 +164,7 @@ def check_triggers() -> None:
         "logGroups"
     ]
     days = {group["logGroupName"].rsplit("/", 1)[-1]: group["retentionInDays"] for group in groups}
-    assert days == dict.fromkeys((IMPORT, CLEANER, ADMIN), 90)
+    assert {days[name + suffix] for name in (IMPORT, CLEANER, ADMIN)} == {keep_logs}
 
 
 def test_triggers_retries_dead_letters_schedules_and_logs_are_as_written(deployed: str) -> None:
@@ -164,12 +187,27 @@ def test_the_stack_protects_bucket_and_database(deployed: str) -> None:
     assert database["MasterUserSecret"]["SecretArn"]
 
 
+def test_every_alarm_reaches_the_person_who_deployed(deployed: str) -> None:
+    alarms = boto3.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    [topic] = {action for alarm in alarms for action in alarm["AlarmActions"]}
+    assert len(alarms) == 9
+    told = boto3.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    assert [(each["Protocol"], each["Endpoint"]) for each in told] == [("email", EMAIL)]
+
+
 def test_an_uploaded_file_is_imported_and_the_mail_links_into_the_admin(
     deployed: str, cloud_database: dict[str, str]
 ) -> None:
     key = f"{UPLOADS}first file.csv"
     boto3.client("s3").upload_file(str(ROOT / "samples" / "clients.csv"), BUCKET, key)
     assert wait_for_run(cloud_database, key) == ("succeeded", 60, 0)
+    [mail] = aws.mails()
+    body = mail.get_body(("plain",))
+    assert body
+    [(host, path)] = re.findall(r"https://([^/]+)/production(/admin/clients/\S+)", body.get_content())
+    assert host == variables_of(ADMIN)["ALLOWED_HOSTS"]
+    answer = _request("GET", path)
+    assert (answer["statusCode"], "/admin/login/?next=" in answer["headers"]["Location"]) == (302, True)
 
 
 def test_the_doctor_walks_the_whole_road(deployed: str) -> None:
@@ -213,10 +251,7 @@ def _output_secret(name: str) -> str:
 
 def _request(method: str, path: str, body: str = "", headers: dict[str, str] | None = None) -> Any:
     """As API Gateway hands a request to the function."""
-    variables = boto3.client("lambda").get_function_configuration(FunctionName=ADMIN)["Environment"][
-        "Variables"
-    ]
-    host = variables["ALLOWED_HOSTS"]
+    host = variables_of(ADMIN)["ALLOWED_HOSTS"]
     every = {
         "Host": host,
         "X-Forwarded-Proto": "https",
@@ -243,13 +278,36 @@ def _request(method: str, path: str, body: str = "", headers: dict[str, str] | N
     )
 
 
-def test_deploying_again_changes_nothing_and_loses_nothing(deployed: str) -> None:
+def take_apart() -> None:
+    """What somebody may undo by hand in AWS's console, or Zappa while it updates."""
+    client, events = boto3.client("lambda"), boto3.client("events")
+    arn = client.get_function_configuration(FunctionName=CLEANER)["FunctionArn"]
+    for rule in events.list_rule_names_by_target(TargetArn=arn)["RuleNames"]:
+        events.disable_rule(Name=rule)
+    for statement in json.loads(client.get_policy(FunctionName=IMPORT)["Policy"])["Statement"]:
+        if statement["Principal"] == {"Service": "s3.amazonaws.com"}:
+            client.remove_permission(FunctionName=IMPORT, StatementId=statement["Sid"])
+    for name in (IMPORT, CLEANER):
+        client.update_function_configuration(FunctionName=name, DeadLetterConfig={"TargetArn": ""})
+        client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
+        boto3.client("logs").put_retention_policy(logGroupName=f"/aws/lambda/{name}", retentionInDays=1)
+    boto3.client("s3").put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration={})
+
+
+def test_the_doctor_names_what_came_apart_and_deploying_again_mends_it(deployed: str) -> None:
     before = boto3.client("cloudformation").describe_stacks(StackName="client-import-production")["Stacks"][
         0
     ]["Outputs"]
-    for _ in range(2):
-        zappa("update", "production_import")
+    take_apart()
+    said = invoke(IMPORT, {"command": "workers.maintenance.doctor"})["findings"]
+    problems = {line.split(":")[0].split(maxsplit=1)[1] for line in said if line.startswith("PROBLEM")}
+    assert problems == {
+        "bucket's event", "bucket's permission", "dead-letter queue attached", "schedules"
+    }, "\n".join(said)  # fmt: skip
+    make("make deploy STAGE=production")
     check_triggers()
+    said = invoke(IMPORT, {"command": "workers.maintenance.doctor"})["findings"]
+    assert not [line for line in said if line.startswith("PROBLEM")]
     after = boto3.client("cloudformation").describe_stacks(StackName="client-import-production")["Stacks"][0][
         "Outputs"
     ]
@@ -297,10 +355,76 @@ def test_each_role_allows_what_its_function_calls_and_not_what_others_do(
     assert not iam.allows(roles[CLEANER], "ses:SendRawEmail", "arn:aws:ses:us-east-1:123456789012:identity/x")
     assert not iam.allows(roles[ADMIN], "s3:DeleteObject", upload)
     assert iam.allows(roles[ADMIN], "s3:PutObject", upload)  # presigned uploads, which no call shows
+    [key] = [call[3]["SecretId"] for call in calls if "DjangoSecretKey" in call[3].get("SecretId", "")][:1]
+    assert not iam.allows(roles[IMPORT] + roles[CLEANER], "secretsmanager:GetSecretValue", key)
     for statements in roles.values():
         assert not iam.allows(statements, "s3:GetObject", "arn:aws:s3:::another-bucket/x")
         assert not iam.allows(statements, "s3:GetObject", f"arn:aws:s3:::{BUCKET}/elsewhere/x")
         assert not iam.allows(statements, "iam:PassRole", "arn:aws:iam::123456789012:role/x")
+
+
+# --- staging, by the words of docs/deploy.md -----------------------------------------------------------
+
+
+def lines_of(document: str, beginning: str) -> list[str]:
+    """The lines of its code blocks that begin so."""
+    blocks = (ROOT / document).read_text().split("```")[1::2]
+    return [line for block in blocks for line in block.splitlines() if line.startswith(beginning)]
+
+
+@pytest.fixture(scope="module")
+def staging(deployed: str) -> str:
+    """What the first command of docs/deploy.md says, in the account in which production is."""
+    [line] = lines_of("docs/deploy.md", "make deploy")
+    assert line == f"make deploy STAGE=staging EMAIL={EMAIL}"
+    return make(line)
+
+
+def test_staging_stands_beside_production_with_names_of_its_own(staging: str) -> None:
+    check_triggers("-staging", keep_logs=14)
+    check_triggers()
+    client = boto3.client("lambda")
+    names = (IMPORT, CLEANER, ADMIN, f"{IMPORT}-staging", f"{CLEANER}-staging", f"{ADMIN}-staging")
+    found = {name: client.get_function_configuration(FunctionName=name) for name in names}
+    assert len({configuration["Role"] for configuration in found.values()}) == 6
+    for name, configuration in found.items():
+        stage = "staging" if name.endswith("-staging") else "production"
+        variables = configuration["Environment"]["Variables"]
+        assert variables["ADMIN_URL"].endswith(f".amazonaws.com/{stage}/admin/")
+        assert variables["IMPORT_BUCKET"] == (BUCKET if stage == "production" else f"{BUCKET}-staging")
+    upload = f"arn:aws:s3:::{BUCKET}/{UPLOADS}clients.csv"
+    for name in names[3:]:
+        for action in ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"):
+            assert not iam.allows(list(iam.statements_of(found[name]["Role"])), action, upload), name
+
+
+def test_a_file_uploaded_to_staging_is_imported_there(staging: str, cloud_database: dict[str, str]) -> None:
+    [line] = lines_of("docs/deploy.md", "aws s3 cp")
+    file, place = line.split()[3:]
+    bucket, _, folder = place.removeprefix("s3://").partition("/")
+    assert (bucket, folder) == (f"{BUCKET}-staging", UPLOADS)
+    boto3.client("s3").upload_file(str(ROOT / file), bucket, f"{folder}of staging.csv")
+    # Both stages' functions have one database here, so these clients are known from production.
+    assert wait_for_run(cloud_database, f"{folder}of staging.csv") == ("succeeded", 0, 0)
+
+
+@pytest.mark.parametrize("line", lines_of("docs/deploy.md", "zappa invoke"))
+def test_every_line_of_the_maintenance_section_works(deployed: str, line: str) -> None:
+    """As `zappa invoke` sends them; the deployment has used the command itself."""
+    words = shlex.split(line)
+    function = {"production_import": IMPORT, "production_clean": CLEANER}[words[2]]
+    payload = json.loads(words[5]) if len(words) > 4 else {}
+    answer = invoke(function, {"command": words[3], **payload})
+    known_by_id = words[3].endswith((".rerun", ".resend_mail"))
+    assert known_by_id or "refused" not in answer, answer
+
+
+def test_what_destroys_staging_leaves_production_alone(staging: str) -> None:
+    said = make("make destroy STAGE=staging")
+    assert f"{BUCKET}-staging" in said
+    left = {function["FunctionName"] for function in boto3.client("lambda").list_functions()["Functions"]}
+    assert left == {IMPORT, CLEANER, ADMIN}
+    check_triggers()
 
 
 def test_destroy_takes_everything_down_and_says_what_it_leaves(deployed: str) -> None:

@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
+from django.utils import timezone
+from pytest_django import Settings
 
+from clients import metrics
+from clients.models import ImportRun
+from clients.models.import_run import State
 from tests.infra.conftest import ROOT
 
 STAGES: dict[str, dict[str, Any]] = json.loads((ROOT / "zappa_settings.json").read_text())
@@ -22,6 +27,12 @@ _Loader.add_multi_constructor(
 )
 TEMPLATE = yaml.load((ROOT / "infra" / "template.yaml").read_text(), Loader=_Loader)
 RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
+
+
+@pytest.fixture
+def on_lambda(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.ON_LAMBDA = True
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "ClientDataImportProcessor")
 
 
 def settings_of(stage: str) -> dict[str, Any]:
@@ -108,6 +119,50 @@ def test_every_alarm_tells_somebody_and_every_function_has_one() -> None:
         "ApproximateNumberOfMessagesVisible", "Errors", "Throttles", "Duration",
         "DatabaseConnections", "FreeStorageSpace", "FilesImported",
     }  # fmt: skip
+
+
+def test_silence_is_watched_for_a_settable_time_or_not_at_all() -> None:
+    alarm = RESOURCES["SilenceAlarm"]
+    assert alarm["Condition"] == "WatchForSilence"
+    assert alarm["Properties"]["EvaluationPeriods"] == {"Ref": "NoImportForHours"}
+    assert alarm["Properties"]["TreatMissingData"] == "breaching"
+
+
+def test_the_dashboard_draws_every_metric_of_the_worker_and_lists_every_alarm(
+    on_lambda: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body, names = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Sub"]
+    widgets = json.loads(body.replace("${AndSilence}", names["AndSilence"]["If"][1]["Sub"]))["widgets"]
+    finished = timezone.now()
+    for state in (State.SUCCEEDED, State.REJECTED, State.SKIPPED):
+        metrics.emit(ImportRun(state=state, request_id="r", started_at=finished, finished_at=finished), "r")
+    metrics.emit_failures(1)
+    lines = [
+        json.loads(line)["_aws"]["CloudWatchMetrics"][0] for line in capsys.readouterr().out.splitlines()
+    ]
+    emitted = {metric["Name"] for line in lines for metric in line["Metrics"]}
+    assert len(emitted) == 9
+    drawn = json.dumps([widget["properties"].get("metrics") for widget in widgets])
+    assert {name for name in emitted if f'"{name}"' not in drawn} == set()
+    listed = " ".join(widgets[-1]["properties"]["alarms"])
+    alarms = {name for name, resource in RESOURCES.items() if resource["Type"] == "AWS::CloudWatch::Alarm"}
+    assert {name for name in alarms if f"${{{name}.Arn}}" not in listed} == set()
+
+
+def test_a_last_resort_deletes_what_nobody_cleaned_up_and_versions_that_nobody_sees() -> None:
+    rules = RESOURCES["UploadBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    [uploads] = [rule for rule in rules if rule.get("Prefix") == {"Ref": "Prefix"}]
+    assert (uploads["Status"], uploads["ExpirationInDays"]) == ("Enabled", 90)
+    assert uploads["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
+
+
+def test_functions_reach_s3_by_an_endpoint_and_the_other_services_by_the_gateway() -> None:
+    endpoint = RESOURCES["S3Endpoint"]["Properties"]
+    assert endpoint["VpcEndpointType"] == "Gateway"
+    assert endpoint["RouteTableIds"] == [{"Ref": "PrivateRoutes"}]
+    assert RESOURCES["PrivateRoute"]["Properties"]["NatGatewayId"] == {"Ref": "NatGateway"}
+    [out, database] = RESOURCES["FunctionSecurityGroup"]["Properties"]["SecurityGroupEgress"]
+    assert (out["FromPort"], database["FromPort"]) == (443, 5432)
 
 
 def test_what_holds_data_outlives_the_stack() -> None:

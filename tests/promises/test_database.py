@@ -8,9 +8,8 @@ from typing import Any
 import boto3
 import psycopg2
 import pytest
-from aws_lambda_powertools.utilities import parameters
 from django.core import mail
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 from pytest_django import Settings
 
 from clientimport import env
@@ -288,7 +287,7 @@ class Login:
 @pytest.fixture
 def login(transactional_other: Other) -> Iterator[Login]:
     """The embedded server trusts everybody: a line of its pg_hba.conf makes it ask this one's password."""
-    parameters.clear_caches()  # type: ignore[no-untyped-call]
+    env._secrets.clear()
     secret = boto3.client("secretsmanager").create_secret(Name="rds", SecretString="-")["ARN"]
     with transactional_other() as cursor:
         cursor.execute("SHOW hba_file")
@@ -313,7 +312,7 @@ def login(transactional_other: Other) -> Iterator[Login]:
                 cursor.execute("SELECT pg_reload_conf()")
                 cursor.connection.commit()
     boto3.client("secretsmanager").delete_secret(SecretId=secret, ForceDeleteWithoutRecovery=True)
-    parameters.clear_caches()  # type: ignore[no-untyped-call]
+    env._secrets.clear()
 
 
 @pytest.fixture
@@ -368,6 +367,15 @@ def test_promise_11_a_password_that_is_wrong_all_the_same_is_asked_for_once_only
 
     assert fetches == [False, True]
     assert is_transient(refused.value)  # the secret is often written a moment after the password
+
+
+def test_promise_11_a_secret_that_can_not_be_read_just_now_is_worth_another_attempt(login: Login) -> None:
+    login.arn = f"{login.arn}-elsewhere"
+
+    with pytest.raises(OperationalError, match="secret can't be read") as refused:
+        connect_with(login)
+
+    assert is_transient(refused.value)
 
 
 def test_promise_11_a_rotation_during_an_import_does_not_end_it(

@@ -10,13 +10,13 @@ from urllib.parse import quote_plus
 import boto3
 import psycopg2
 import pytest
-from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from django.core import mail
 from django.core.mail import EmailMultiAlternatives
 from django.db import OperationalError
 from django.utils import timezone
 from pytest_django import Settings
 
+from clientimport.logs import JsonFormatter
 from clients import notifications, storage
 from clients.importing.loader import Staging
 from clients.importing.problems import ImportFailed
@@ -208,7 +208,7 @@ def test_promise_6_a_line_break_in_a_key_is_safe_in_subject_log_and_audit(
 
 
 def _as_logged(record: logging.LogRecord) -> str:
-    return LambdaPowertoolsFormatter().format(record)
+    return JsonFormatter().format(record)
 
 
 # --- 14 -----------------------------------------------------------------------------------------
