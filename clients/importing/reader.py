@@ -45,6 +45,8 @@ from clients.importing.syntax import (
 
 _DELIMITERS = (",", ";", "\t", "|")
 
+_ENOUGH_LINES = 50  # of a block that needed a further look, all of its first ones
+
 # The row limit below is ours, with a message; csv's own limit would come first and says less.
 csv.field_size_limit(2**31 - 1)
 
@@ -221,6 +223,8 @@ class CsvReader:
             if len(cells) > 1 or not is_blank(cells):
                 batch.lines.append(line)
                 batch.rows.append(cells)
+            if len(batch.lines) == _ENOUGH_LINES and not batch.canonical:
+                test = _none  # to go on asking would be for nothing
         self._check_limits(batch, len(block.text))
         return batch
 

@@ -82,8 +82,8 @@ class Rules:
     def canonical_line(self, layout: Layout, delimiter: str, *, quotes: bool) -> LineTest:
         """What tells whether a line is a row of a file, all of it in canonical form, with its line break.
 
-        Cells of unknown columns may hold anything but the delimiter, quotes and line breaks. With `quotes`
-        cells may stand between double quotes.
+        A space may follow a delimiter. Cells of unknown columns may hold anything but the delimiter, quotes
+        and line breaks. With `quotes` cells may stand between double quotes.
         """
         separator = re.escape(delimiter)
         forms = _canonical_forms(self._spellings, _WORD_IN_UTF8, delimiter)
@@ -92,7 +92,7 @@ class Rules:
         cells = [forms[fields[n]] if n in fields else anything for n in range(layout.width)]
         if quotes:
             cells = [f'(?:"{cell}"|{cell})' for cell in cells]
-        return re.compile((separator.join(cells) + _LINE_END).encode()).fullmatch
+        return re.compile((f"{separator} ?".join(cells) + _LINE_END).encode()).fullmatch
 
     def clean_cell(self, column: Column, cell: str) -> tuple[str, Problem | None]:
         """One cell in canonical form and what is wrong with it, if anything."""

@@ -29,7 +29,8 @@ class ValidatedRows:
         self.reader = reader
         self._rules = Rules(statuses)
         self._layout = reader.layout
-        self._to_tabs = bytes.maketrans(reader.delimiter.encode(), b"\t")
+        self._delimiter = reader.delimiter.encode()
+        self._to_tabs = bytes.maketrans(self._delimiter, b"\t")
         self._in_file_order = itemgetter(*self._layout.order)
         self._no_values = b"\t\\N" * len(self._layout.order)
         self.rejected = 0
@@ -71,29 +72,35 @@ class ValidatedRows:
     def _as_they_stand(self, numbered: list[tuple[int, bytes]]) -> bytes:
         """Canonical lines of a file without other columns: delimiters become tabs; quotes, which stand around
         cells only, and carriage returns go."""
-        return b"".join(map(b"%d\t\\N\t\\N\t%b".__mod__, numbered)).translate(self._to_tabs, b'"\r')
+        text = self._without_spaces(b"".join(map(b"%d\t\\N\t\\N\t%b".__mod__, numbered)))
+        return text.translate(self._to_tabs, b'"\r')
 
     def _with_cells(self, numbered: list[tuple[int, bytes]]) -> bytes:
         """Canonical lines of a file with other columns, whose cells its error file would need."""
         known = itemgetter(*sorted(position for position in self._layout.positions if position is not None))
         lines = []
         for number, line in numbered:
-            cells = line.decode().rstrip("\r\n").replace('"', "").split(self.reader.delimiter)
-            values = "\t".join(known(cells)).encode()
-            lines.append(b"%d\t%b\t\\N\t%b\n" % (number, _copy_json(cells), values))
-        return b"".join(lines)
+            text = self._without_spaces(line).decode().rstrip("\r\n").replace('"', "")
+            cells = text.split(self.reader.delimiter)
+            values = "\t".join(known(cells))
+            lines.append(f"{number}\t{_copy_json(cells)}\t\\N\t{values}\n")
+        return "".join(lines).encode()
+
+    def _without_spaces(self, text: bytes) -> bytes:
+        """Canonical text without the space that may follow a delimiter."""
+        return text.replace(self._delimiter + b" ", self._delimiter)
 
     def _look_closely(self, line: int, cells: list[str]) -> bytes:
         """The COPY line of a row that may need mending, or be beyond it."""
         cleaned = self._rules.clean_row(cells, self._layout)
         if isinstance(cleaned, ClientRow):
-            values = "\t".join(self._in_file_order(cleaned)).replace("\\", "\\\\").encode()
-            return b"%d\t%b\t\\N\t%b\n" % (line, _copy_json(cells), values)
+            values = "\t".join(self._in_file_order(cleaned)).replace("\\", "\\\\")
+            return f"{line}\t{_copy_json(cells)}\t\\N\t{values}\n".encode()
         self.rejected += 1
         problems = tuple(cleaned)
         outcome = self._outcomes.get(problems) or self._new_outcome(problems)
         outcome.rows += 1
-        return b"%d\t%b\t%b" % (line, _copy_json(cells), outcome.copied)
+        return f"{line}\t{_copy_json(cells)}\t".encode() + outcome.copied
 
     def _new_outcome(self, problems: tuple[Problem, ...]) -> _Outcome:
         """An outcome that no row at hand has had; a file may hold any number of them, memory may not."""
@@ -106,14 +113,11 @@ class ValidatedRows:
         return outcome
 
 
-def _copy_json(cells: list[str]) -> bytes:
+def _copy_json(cells: list[str]) -> str:
     """A JSON list of strings, its backslashes doubled for COPY."""
     text = '","'.join(cells)
     if text.isprintable() and "\\" not in text and text.count('"') == 2 * len(cells) - 2:
-        return f'["{text}"]'.encode()  # nothing to escape
+        return f'["{text}"]'  # nothing to escape
     # PostgreSQL's text can't hold NUL; its visible symbol stands for it.
-    return (
-        json.dumps([cell.replace("\0", "␀") for cell in cells], ensure_ascii=False)
-        .replace("\\", "\\\\")
-        .encode()
-    )
+    shown = [cell.replace("\0", "␀") for cell in cells]
+    return json.dumps(shown, ensure_ascii=False).replace("\\", "\\\\")

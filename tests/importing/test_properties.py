@@ -165,8 +165,8 @@ likely_row = st.tuples(
 
 
 def cells_of(line: str, delimiter: str) -> list[str]:
-    """What Python's csv makes of a line."""
-    [cells] = csv.reader([line], delimiter=delimiter, strict=True)
+    """What Python's csv makes of a line, spaces after delimiters left out."""
+    [cells] = csv.reader([line], delimiter=delimiter, strict=True, skipinitialspace=True)
     return cells
 
 
@@ -186,7 +186,8 @@ def test_a_row_gets_the_same_answer_cell_by_cell_as_a_whole_and_as_a_line(
 
     file = io.StringIO(newline="")
     csv.writer(file, delimiter=delimiter, quoting=quoting, lineterminator=line_end).writerow(row)  # type: ignore[arg-type]
-    for line in (file.getvalue(), delimiter.join(row) + line_end):
+    spaced = f"{delimiter} ".join(row) + line_end
+    for line in (file.getvalue(), delimiter.join(row) + line_end, spaced):
         for quotes in (False, True):
             if RULES.canonical_line(DEFAULT_LAYOUT, delimiter, quotes=quotes)(line.encode()):
                 # A line that needs no further look is one row, and stored as it stands.
@@ -207,16 +208,26 @@ def test_no_character_passes_in_a_line_that_the_rules_would_change() -> None:
 
 
 @without_database
-@given(rows=st.lists(likely_row, max_size=12), delimiter=st.sampled_from(",;\t|"), quoted=st.booleans())
+@given(
+    rows=st.lists(likely_row, max_size=12),
+    delimiter=st.sampled_from(",;\t|"),
+    quoted=st.booleans(),
+    spaced=st.booleans(),
+    other=st.booleans(),
+)
 def test_lines_taken_as_they_stand_change_nothing_in_what_is_staged(
-    rows: list[tuple[str, ...]], delimiter: str, quoted: bool
+    rows: list[tuple[str, ...]], delimiter: str, quoted: bool, spaced: bool, other: bool
 ) -> None:
     """A block over the limit for a row is read cell by cell: the same file must give the same rows."""
     file = io.StringIO(newline="")
     writer = csv.writer(file, delimiter=delimiter, quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL)
-    writer.writerows([TITLES, *rows])
+    if spaced:
+        rows = [(row[0], *(f" {text}" for text in row[1:])) for row in rows]
+    if other:  # a column of another kind, in the middle
+        rows = [(*row[:2], row[0], *row[2:]) for row in rows]
+    writer.writerows([(*TITLES[:2], "Notes", *TITLES[2:]) if other else TITLES, *rows])
     content = file.getvalue().encode()
-    longest = max(sum(map(len, row)) for row in [TITLES, *rows])
+    longest = max(sum(map(len, row)) for row in [(*TITLES, "Notes"), *rows])
     assert staged(content, Limits()) == staged(content, Limits(row_characters=longest))
 
 
