@@ -212,11 +212,8 @@ class Staging:
 
     def sample(self, policy: str, limit: int) -> dict[str, list[Any]]:
         """Some of the clients that merge() would insert, and update (old → new), each with its line."""
-        differs = _DIFFERS[policy]
         new = self._rows(_SAMPLE_NEW.format(limit=limit))
-        changed = (
-            self._rows(_SAMPLE_CHANGED.format(differs=differs, limit=limit)) if policy == "update" else []
-        )
+        changed = self._rows(_SAMPLE_CHANGED.format(limit=limit)) if policy == "update" else []
         width = len(COLUMNS)
         return {
             "new": [{"line": line, "new": row} for line, *row in new],

@@ -1,4 +1,4 @@
-"""Bytes → rows of cells: encoding, delimiter, header, records, limits. Streams; knows no database.
+"""Lines → rows of cells: delimiter, header, records, limits. Streams; knows no database.
 
 Each step is a generator over the one before, so memory stays at a few blocks whatever the file's size.
 Line numbers are those an editor shows: a row stands on the line where it begins.
@@ -9,11 +9,10 @@ others, a block without a double quote needs no CSV parser, its lines are split 
 with one, Python's csv reads record by record.
 """
 
-import codecs
 import csv
 import re
 from collections.abc import Iterator, Sequence
-from itertools import chain, count
+from itertools import chain
 from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
@@ -28,18 +27,16 @@ from clients.importing.columns import (
     column_of,
     layout_of,
 )
+from clients.importing.lines import Block, OpenLines, TextLines, row_too_long
 from clients.importing.problems import FileFault, MalformedRow
 from clients.importing.stored import ByteStream, Limits, StoredFile
 from clients.importing.syntax import (
     LINE_BREAK,
-    Block,
-    OpenLines,
     first_record,
     is_blank,
     is_unclosed,
     line_of_cell_around,
     parse_record,
-    row_too_long,
     unclosed_quote,
 )
 
@@ -52,13 +49,12 @@ csv.field_size_limit(2**31 - 1)
 
 
 class Batch(NamedTuple):
-    """Some rows of a file."""
+    """Some rows of a file: cells and the line on which each begins, in the file's order; and besides these,
+    lines that need no further look, with their numbers."""
 
-    lines: list[int]  # on which each of `rows` begins, in the file's order
+    lines: list[int]
     rows: list[list[str]]
-    canonical: list[
-        tuple[int, bytes]
-    ]  # rows besides these: lines that need no further look, and their numbers
+    canonical: list[tuple[int, bytes]]
 
 
 def _none(line: bytes) -> None:
@@ -77,8 +73,8 @@ class CsvReader:
         self.rows = 0
         self._file = StoredFile(stream, self.limits)
         self._notices: list[str] = []
-        self._not_utf8 = (0, 0)  # number of such lines, line of the first
-        self._blocks = self._whole_lines()
+        self._text = TextLines(self._file, self.limits.row_characters)
+        self._blocks = iter(self._text)
         self.delimiter, self.layout, self._headed = self._look_at_first_line()
         separator = re.escape(self.delimiter.encode())
         self._space_before_quote = re.compile(rb'(?:^|[\r\n]|%b) +"' % separator)
@@ -96,7 +92,7 @@ class CsvReader:
     @property
     def notices(self) -> list[str]:
         """Sentences about how the file was read."""
-        count, first = self._not_utf8
+        count, first = self._text.not_utf8, self._text.first_not_utf8
         if not count:
             return self._notices
         lines = f"Line {first} is" if count == 1 else f"{count:,} lines, the first of them line {first}, are"
@@ -125,45 +121,6 @@ class CsvReader:
             if self.rows > self.limits.rows:
                 raise self._too_many_rows()
             yield batch
-
-    # --- text -------------------------------------------------------------------------------------
-
-    def _whole_lines(self) -> Iterator[Block]:
-        """The file's text in blocks of whole lines."""
-        first, rest = 1, b""
-        for block in self._file:
-            data = rest + block
-            # A carriage return at the very end may be half of a line break: it waits for the next block.
-            cut = max(data.rfind(b"\n"), data.rfind(b"\r", 0, len(data) - 1)) + 1
-            rest = data[cut:]
-            if cut:
-                yield (whole := self._as_utf8(first, data[:cut]))
-                first += len(whole.lines)
-            if len(rest) > 4 * self.limits.row_characters:
-                raise row_too_long(first, self.limits.row_characters)
-        if rest:
-            yield self._as_utf8(first, rest)
-
-    def _as_utf8(self, first: int, data: bytes) -> Block:
-        """Lines as they are; one that isn't UTF-8 is read as Windows-1252."""
-        lines = data.splitlines(keepends=True)  # of bytes: at the line breaks that editors count, no others
-        try:
-            data.decode()
-        except UnicodeDecodeError:
-            lines = list(map(self._line_as_utf8, count(first), lines))
-            data = b"".join(lines)
-        return Block(first, data, lines)
-
-    def _line_as_utf8(self, number: int, line: bytes) -> bytes:
-        try:
-            line.decode()
-        except UnicodeDecodeError:
-            many, first = self._not_utf8
-            self._not_utf8 = (many + 1, first or number)
-            return _windows_1252(line).encode()
-        return line
-
-    # --- records --------------------------------------------------------------------------------
 
     def _look_at_first_line(self) -> tuple[str, Layout, bool]:
         """The delimiter, the layout, and whether the first line is a header; no row is taken yet."""
@@ -323,16 +280,3 @@ def _is_client(cells: list[str]) -> bool:
     except ValidationError:
         return False
     return True
-
-
-def _windows_1252(data: bytes) -> str:
-    """Windows-1252 as web browsers read it: its five unassigned bytes are control characters."""
-    return data.decode("cp1252", errors="client-import-c1")
-
-
-def _unassigned_as_control(error: UnicodeError) -> tuple[str, int]:
-    assert isinstance(error, UnicodeDecodeError)
-    return error.object[error.start : error.end].decode("latin-1"), error.end
-
-
-codecs.register_error("client-import-c1", _unassigned_as_control)

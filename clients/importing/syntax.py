@@ -2,74 +2,10 @@
 
 import csv
 import re
-from collections.abc import Iterator
-from typing import NamedTuple
 
-from clients.importing.columns import LineTest
 from clients.importing.problems import FileFault
 
 LINE_BREAK = re.compile(r"\r\n|\r|\n")
-
-
-class Block(NamedTuple):
-    """Whole lines of a file, as UTF-8."""
-
-    first: int  # number of the first line
-    text: bytes
-    lines: list[bytes]  # the same text, each with its break
-
-
-class OpenLines:
-    """The lines of a block for csv, which takes one after the other, and of further blocks for as long as a
-    record is open. Raises FileFault when such a record is over the limit, in characters."""
-
-    def __init__(self, block: Block, blocks: Iterator[Block], limit: int) -> None:
-        self.size = len(block.text)  # bytes of the blocks taken up
-        self._first, _, self._lines = block
-        self._blocks = blocks
-        self._limit = limit
-        self._begin = self._next = 0  # of what csv is at, and of what it has not taken
-
-    @property
-    def line(self) -> int:
-        """Number of the next line."""
-        return self._first + self._next
-
-    @property
-    def at_end(self) -> bool:
-        """Whether no line is left of the blocks taken up."""
-        return self._next == len(self._lines)
-
-    def take_while(self, test: LineTest) -> Iterator[tuple[int, bytes]]:
-        """Lines past csv, each with its number, up to the first that does not pass: a record begins there."""
-        while not self.at_end and test(text := self._lines[self._next]):
-            yield self.line, text
-            self._next += 1
-        self._begin = self._next
-
-    def record(self) -> list[str]:
-        """The lines that csv has taken of the record that it is at."""
-        return [line.decode() for line in self._lines[self._begin : self._next]]
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        if self.at_end:
-            self._open_block()
-        self._next += 1
-        return self._lines[self._next - 1].decode()
-
-    def _open_block(self) -> None:
-        """Take up another block; raises StopIteration when there is none."""
-        record = self.record()
-        if sum(map(len, record)) > self._limit:
-            raise row_too_long(self._first + self._begin, self._limit)
-        block = next(self._blocks)
-        self.size += len(block.text)
-        self._lines = [*self._lines[self._begin :], *block.lines]
-        self._first += self._begin
-        self._begin, self._next = 0, len(record)
 
 
 def first_record(lines: list[str], delimiter: str) -> list[str]:
@@ -114,14 +50,6 @@ def unclosed_quote(line: int) -> FileFault:
         "quote-not-closed",
         f"A double quote opens on line {line} and is not closed where its cell ends, so the lines after it "
         "can't be told apart. Remove it, or write it twice inside a quoted cell, and upload the file again.",
-    )
-
-
-def row_too_long(line: int, limit: int) -> FileFault:
-    return FileFault(
-        "row-too-long",
-        f"The row that begins on line {line} is longer than {limit:,} characters. "
-        "Perhaps a double quote that opens there is never closed, or the file has no line breaks.",
     )
 
 
