@@ -41,9 +41,9 @@ _LINE_END = r"\r?\n"
 
 
 def _words(word: str, separator: str) -> str:
-    """A pattern for words with single spaces between them, no formula."""
+    """A pattern for words with single spaces between them, not beginning as a neutralised formula does."""
     word = word.replace("{delimiter}", separator)
-    return f"(?!['=+@-]){word}(?: {word})*+"
+    return f"(?!'){word}(?: {word})*+"
 
 
 def _canonical_forms(statuses: Sequence[str], word: str, delimiter: str = "") -> dict[str, str]:
@@ -52,7 +52,7 @@ def _canonical_forms(statuses: Sequence[str], word: str, delimiter: str = "") ->
     atom = f"{_ATOM.replace(delimiter, '') if delimiter else _ATOM}++"
     usual = [status for status in statuses if re.fullmatch(_words(_WORD, separator), status)]
     special = {
-        "email": rf"(?![=+-]){atom}(?:\.{atom})*+@(?:{_LABEL}\.)+[a-z]{{2,63}}",
+        "email": rf"{atom}(?:\.{atom})*+@(?:{_LABEL}\.)+[a-z]{{2,63}}",
         "phone": _CANONICAL_PHONE,
         "status": "|".join(map(re.escape, usual)) or _NEVER,
     }

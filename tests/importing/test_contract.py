@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 from pytest_django import Settings
 
-from clients.models import Client
+from clients.models import Client, ClientChange
 from clients.models.import_run import ImportRun, State
 from tests.importing.conftest import ImportBytes
 
@@ -45,6 +45,16 @@ COLUMNS = [
     Case(
         "columns in another order",
         "Status,Phone,Company,Email,Name\nactive,,Acme,ada@example.com,Ada\n",
+        [ADA],
+    ),
+    Case(
+        "columns in another order, nothing to mend in a row",
+        "Status,Email,Phone,Name,Company\nActive,ada@example.com,,Ada,Acme\n",
+        [ADA],
+    ),
+    Case(
+        "another order, an unknown column, and no Phone",
+        "Company,Shoe size,Status,Email,Name\nAcme, 38,Active,ada@example.com,Ada\n",
         [ADA],
     ),
     Case("titles in any case", "NAME,eMail,company,PHONE,status\n" + ADA_LINE, [ADA]),
@@ -176,6 +186,11 @@ SYNTAX = [
         "commas in a semicolon file",
         "Name;Email;Company;Phone;Status\nAda;ada@example.com;Acme, Inc, Ltd;;Active\n",
         ada(company="Acme, Inc, Ltd"),
+    ),
+    Case(
+        "a bar, which an email may hold, is a delimiter all the same",
+        HEADER.replace(",", "|") + "Ada|a|da@example.com|Acme||Active\n",
+        problems=[(2, "", "cell-count")],
     ),
     Case("quoted delimiter", row(company='"Acme, Inc"'), ada(company="Acme, Inc")),
     Case("doubled quotes", row(company='"The ""Acme"" Co"'), ada(company='The "Acme" Co')),
@@ -438,3 +453,48 @@ def test_a_called_off_import_lists_every_row_with_what_is_wrong_with_it(
     ]
     assert (run.read, run.rejected, sum(run.problem_counts.values())) == (4, 4, 4)
     assert list(Client.objects.values_list("name", flat=True)) == ["Ada"]
+
+
+def test_a_status_may_hold_what_files_are_made_of(import_bytes: ImportBytes, settings: Settings) -> None:
+    settings.IMPORT_STATUSES = ("Active", "On, hold", "Say “x”", 'Say "x"', "a|b", "Próxima", "In  two")
+    lines = [
+        "Ada,a@example.com,Acme,,On, hold",
+        'Bob,b@example.com,Acme,,"On, hold"',
+        'Cid,c@example.com,Acme,,"Say ""x"""',
+        "Dan,d@example.com,Acme,,a|b",
+        "Eve,e@example.com,Acme,,Próxima",
+    ]
+    run = import_bytes((HEADER + "\n".join(lines) + "\n").encode())
+    assert list(Client.objects.order_by("email").values_list("status", flat=True)) == [
+        "On, hold", 'Say "x"', "a|b", "Próxima",
+    ]  # fmt: skip
+    assert run.problem_counts == {": cell-count": 1}
+
+
+def test_a_row_over_the_limit_is_a_fault_though_nothing_else_is_wrong_with_it(
+    import_bytes: ImportBytes, settings: Settings
+) -> None:
+    settings.IMPORT_MAX_ROW_CHARACTERS = 60
+    run = import_bytes(row(name="A" * 50, company="Acme" * 10).encode())
+    assert (run.state, run.fault_code) == (State.REJECTED, "row-too-long")
+    assert not Client.objects.exists()
+
+
+def test_an_update_leaves_alone_who_has_that_data_already(import_bytes: ImportBytes) -> None:
+    first = import_bytes((HEADER + ADA_LINE + BOB_LINE).encode())
+    second = import_bytes(
+        (HEADER + ADA_LINE + BOB_LINE.replace("Globex", "Initech")).encode(), policy="update"
+    )
+    assert (second.updated, second.unchanged) == (1, 1)
+    writers = Client.objects.order_by("email").values_list("changed_by_run", flat=True)
+    assert list(writers) == [first.pk, second.pk]
+    assert list(ClientChange.objects.values_list("client__email", "company")) == [(BOB[1], "Globex")]
+    assert second.rests_on == [first.pk]
+
+
+def test_problems_are_counted_however_many_kinds_there_are(import_bytes: ImportBytes) -> None:
+    kinds = 1_500  # each name is too long by another number of characters
+    lines = [f"{'x' * (101 + n)},a{n}@example.com,Acme,,Active\n" for n in range(kinds)]
+    run = import_bytes((HEADER + "".join(lines)).encode())
+    assert run.problem_counts == {"Name: too-long": kinds}
+    assert run.rejected == kinds == run.rejected_rows.count()

@@ -88,6 +88,45 @@ def test_line_numbers_are_those_an_editor_shows(rows: list[list[str]]) -> None:
     assert [line for line, _ in read(file.getvalue().encode())] == expected
 
 
+class Dribble(io.BytesIO):
+    """A file that comes a few bytes at a time, as from a network."""
+
+    def __init__(self, content: bytes, most: int) -> None:
+        super().__init__(content)
+        self._most = most
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(self._most)
+
+
+@without_database
+@given(
+    rows=st.lists(st.lists(cell, min_size=5, max_size=5), min_size=1, max_size=6),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    line_end=st.sampled_from(["\n", "\r\n", "\r"]),
+    most=st.integers(1, 40),
+)
+def test_where_a_block_ends_makes_no_difference(
+    rows: list[list[str]], quoting: int, line_end: str, most: int
+) -> None:
+    file = io.StringIO(newline="")
+    csv.writer(file, quoting=quoting, lineterminator=line_end).writerows([TITLES, *rows])  # type: ignore[arg-type]
+    content = file.getvalue().encode()
+
+    def outcome(stream: io.BytesIO) -> list[tuple[int, list[str]]] | tuple[str, str]:
+        try:
+            # Whether spaces before quotes are the writer's or the cell's is decided block by block.
+            return [
+                (line, [text.lstrip(" ") for text in cells])
+                for batch in CsvReader(stream)
+                for line, cells in zip(batch.lines, batch.rows, strict=True)
+            ]
+        except FileFault as fault:
+            return fault.code, fault.message
+
+    assert outcome(Dribble(content, most)) == outcome(io.BytesIO(content))
+
+
 _PIECES = b"""Name|Email|Company|Phone|Status|a@example.com|Active|x|+12345|,|;|\t|\n|\r|"|""| |\\|'"""
 _PIECES += b"|\0|\xff|\xe9|\xc3|\x1f\x8b|\xff\xfe"
 csv_like = st.lists(st.sampled_from([*_PIECES.split(b"|"), b"|"]), max_size=60).map(b"".join)
