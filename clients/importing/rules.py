@@ -92,7 +92,8 @@ class Rules:
         cells = [forms[fields[n]] if n in fields else anything for n in range(layout.width)]
         if quotes:
             cells = [f'(?:"{cell}"|{cell})' for cell in cells]
-        return re.compile((f"{separator} ?".join(cells) + _LINE_END).encode()).fullmatch
+        # Possessive: a space that another column's cell might take as well must not be tried both ways.
+        return re.compile((f"{separator} ?+".join(cells) + _LINE_END).encode()).fullmatch
 
     def clean_cell(self, column: Column, cell: str) -> tuple[str, Problem | None]:
         """One cell in canonical form and what is wrong with it, if anything."""

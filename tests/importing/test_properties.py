@@ -11,7 +11,15 @@ from django.db import connection
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from clients.importing.columns import BY_FIELD, COLUMNS, DEFAULT_LAYOUT, TITLES, neutralise, restore
+from clients.importing.columns import (
+    BY_FIELD,
+    COLUMNS,
+    DEFAULT_LAYOUT,
+    TITLES,
+    layout_of,
+    neutralise,
+    restore,
+)
 from clients.importing.problems import FileFault
 from clients.importing.reader import CsvReader
 from clients.importing.rules import Rules
@@ -244,6 +252,19 @@ def test_no_character_passes_in_a_line_that_the_rules_would_change() -> None:
             assert not passes(line) or cleaned == (name, None), hex(code)
             # … and every letter and digit does pass: it is what makes an import fast.
             assert passes(line) or not chr(code).isalnum(), hex(code)
+
+
+def test_a_line_that_fails_at_its_end_is_not_tried_in_every_way_there_is() -> None:
+    others = 200
+    layout = layout_of([*TITLES, *(f"other {n}" for n in range(others))])
+    row = "Ada, ada@example.com, Acme, , Active"
+    for quotes in (False, True):
+        passes = RULES.canonical_line(layout, ",", quotes=quotes)
+        for end in (", x" * (others + 1), ", x" * (others - 1), ", " * others + '"', ", x" * others + "\r"):
+            assert not passes(f"{row}{end}\n".encode()) or end.endswith("\r")
+        long = "a-" * 20_000
+        for cell in (long, f"a@{long}", f"a@{'a.' * 20_000}", "a " * 20_000, " " * 40_000):
+            assert not passes(f"{cell}, {cell}, {cell}, {cell}, {cell}\n".encode())
 
 
 @without_database
