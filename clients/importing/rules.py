@@ -23,7 +23,8 @@ _PHONE_MIN = 5
 # rules would look at twice (white space, controls, overrides, backslash, quotes, the apostrophe of a
 # neutralised formula), so a match proves that the cell is what it should be, and no match proves nothing: the
 # full rules decide then. A word is told in text, and in UTF-8, as which whole lines are seen without decoding
-# them; there, all that is left out beyond ASCII begins with one of four bytes.
+# them; there, all that is left out beyond ASCII begins with one of four bytes. Groups are repeated inside
+# atomic ones, (?>(?:…)*): before 3.11.5 Python's (?:…)*+ keeps what a failed repetition took (gh-106052).
 _WORD = r'[^\x00-\x20"\\\x7f-\xa0\u1680\u2000-\u202f\u205f-\u206f\u3000{delimiter}]++'
 _PLAIN = r'[^\x00-\x20"\\\x7f\xc2\xe1\xe2\xe3{delimiter}]'
 _WIDE = (
@@ -32,9 +33,9 @@ _WIDE = (
     r"|\xe2(?!\x80[\x80-\xaf]|\x81[\x9f-\xaf])"  # not U+2000 to U+202F, U+205F to U+206F
     r"|\xe3(?!\x80\x80))"  # not U+3000
 )
-_WORD_IN_UTF8 = f"(?:{_PLAIN}|{_WIDE}){_PLAIN}*+(?:{_WIDE}{_PLAIN}*+)*+"
+_WORD_IN_UTF8 = f"(?:{_PLAIN}|{_WIDE}){_PLAIN}*+(?>(?:{_WIDE}{_PLAIN}*+)*)"
 _ATOM = "[-!#$%&*+/=?^_`{}|~0-9a-z]"
-_LABEL = r"(?![^.\n]{64})[a-z0-9]++(?:-++[a-z0-9]++)*+"
+_LABEL = r"(?![^.\n]{64})[a-z0-9]++(?>(?:-++[a-z0-9]++)*)"
 _CANONICAL_PHONE = r"(?:\+[0-9]{4,14}|[0-9]{5,15})?"
 _NEVER = "(?!)"
 _LINE_END = r"\r?\n"
@@ -43,7 +44,7 @@ _LINE_END = r"\r?\n"
 def _words(word: str, separator: str) -> str:
     """A pattern for words with single spaces between them, not beginning as a neutralised formula does."""
     word = word.replace("{delimiter}", separator)
-    return f"(?!'){word}(?: {word})*+"
+    return f"(?!'){word}(?>(?: {word})*)"
 
 
 def _canonical_forms(statuses: Sequence[str], word: str, delimiter: str = "") -> dict[str, str]:
@@ -52,7 +53,7 @@ def _canonical_forms(statuses: Sequence[str], word: str, delimiter: str = "") ->
     atom = f"{_ATOM.replace(delimiter, '') if delimiter else _ATOM}++"
     usual = [status for status in statuses if re.fullmatch(_words(_WORD, separator), status)]
     special = {
-        "email": rf"{atom}(?:\.{atom})*+@(?:{_LABEL}\.)+[a-z]{{2,63}}",
+        "email": rf"{atom}(?>(?:\.{atom})*)@(?:{_LABEL}\.)+[a-z]{{2,63}}",
         "phone": _CANONICAL_PHONE,
         "status": "|".join(map(re.escape, usual)) or _NEVER,
     }

@@ -17,7 +17,7 @@ def parse_record(record: str, delimiter: str) -> tuple[list[str], int | None]:
     """One record's cells, spaces after a closing quote allowed; or where the unreadable cell begins."""
     delimiter = re.escape(delimiter)
     cell = re.compile(
-        rf' *+(?:"((?:[^"]++|"")*+)" *+|((?!")[^{delimiter}\r\n]*+))({delimiter}|\r\n|\r|\n|\Z)'
+        rf' *+(?:"((?>(?:[^"]++|"")*))" *+|((?!")[^{delimiter}\r\n]*+))({delimiter}|\r\n|\r|\n|\Z)'
     )
     cells: list[str] = []
     position = 0
@@ -42,7 +42,7 @@ def line_of_cell_around(number: int, line: int, cells: list[str]) -> int:
 
 def is_unclosed(record: str, position: int) -> bool:
     """Whether the quote that opens a cell at `position` has no partner in the record."""
-    return not re.match(r' *+"(?:[^"]++|"")*+"', record[position:])
+    return not re.match(r' *+"(?>(?:[^"]++|"")*)"', record[position:])
 
 
 def unclosed_quote(line: int) -> FileFault:

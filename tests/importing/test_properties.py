@@ -3,8 +3,11 @@
 import csv
 import gzip
 import io
+import re
 import sys
+from typing import Any
 
+import pytest
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import connection
@@ -252,6 +255,14 @@ def test_no_character_passes_in_a_line_that_the_rules_would_change() -> None:
             assert not passes(line) or cleaned == (name, None), hex(code)
             # … and every letter and digit does pass: it is what makes an import fast.
             assert passes(line) or not chr(code).isalnum(), hex(code)
+
+
+@pytest.mark.parametrize("delimiter", [",", "|"])
+def test_no_pattern_repeats_a_group_possessively(delimiter: str) -> None:
+    """Python before 3.11.5 keeps what a failed repetition of the group has taken (gh-106052)."""
+    for quotes in (False, True):
+        passes: Any = RULES.canonical_line(DEFAULT_LAYOUT, delimiter, quotes=quotes)
+        assert not re.search(rb"\)(?:[*+?]|\{[0-9,]+\})\+", passes.__self__.pattern)
 
 
 def test_a_line_that_fails_at_its_end_is_not_tried_in_every_way_there_is() -> None:
