@@ -20,7 +20,7 @@ from clients.reports import headline
 
 logger = logging.getLogger(__name__)
 
-_PROBLEMS_SHOWN = 20
+_ROWS_SHOWN = 20
 _SENDING_TAKES_AT_MOST = timedelta(minutes=2)
 _LONGEST_PAUSE = timedelta(hours=6)
 
@@ -77,10 +77,8 @@ def _update(run: ImportRun, **fields: object) -> None:
 
 def message(run: ImportRun) -> EmailMultiAlternatives:
     """The mail about a finished run, in plain text and HTML."""
-    rows = run.rejected_rows.values_list("line", "problems")[:_PROBLEMS_SHOWN]
-    problems = [{"line": line, "message": problem["message"]} for line, found in rows for problem in found][
-        :_PROBLEMS_SHOWN
-    ]
+    rows = run.rejected_rows.values_list("line", "problems")[:_ROWS_SHOWN]
+    problems = [{"line": line, "message": problem["message"]} for line, found in rows for problem in found]
     context = {
         "run": run,
         "headline": headline(run),
