@@ -98,7 +98,9 @@ def test_unknown_metadata_is_no_option(upload: Upload) -> None:
 def test_the_landing_page_goes_to_no_run_outside_the_upload_prefix(operator: Browser, upload: Upload) -> None:
     upload(FILE)
     for key in ("", "elsewhere/clients.csv", "https://example.com/"):
-        assert operator.get(UPLOADED, {"bucket": "client-data-import-bucket", "key": key}).status_code == 200
+        page = operator.get(UPLOADED, {"bucket": "client-data-import-bucket", "key": key})
+        assert page.status_code == 200
+        assert "The file has arrived." in page.content.decode()
 
 
 def test_a_preview_shows_what_would_be_and_import_now_does_exactly_that(

@@ -30,7 +30,7 @@ def test_an_upload_works_without_javascript(page: Page) -> None:
     page.scripts(on=False)
     try:
         page.upload(MISTAKES)
-        page.wait_for_text("The file has arrived.")
+        # From whichever page: the import may be quicker than the way back from S3.
         page.click_until("Look again", "Partly imported")
     finally:
         page.scripts(on=True)
