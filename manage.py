@@ -12,6 +12,9 @@ if __name__ == "__main__":
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as fault:
-        sys.exit(str(fault))  # says which variable, and where it is set: a traceback would bury it
+        # Says which variable, and where it is set: a traceback would bury it. From import_clients, 1 would
+        # say that some rows were rejected.
+        print(fault, file=sys.stderr)
+        sys.exit(3 if sys.argv[1:2] == ["import_clients"] else 1)
     except KeyboardInterrupt:
         sys.exit(130)

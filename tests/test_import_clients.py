@@ -1,6 +1,9 @@
 """The command: its exit codes, its JSON, and what it says."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +11,10 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from clients.importing.loader import Staging
+from clients.management.commands import import_clients
 from clients.models import Client, ImportRun
 
+ROOT = Path(__file__).resolve().parent.parent
 HEADER = "Name,Email,Company,Phone,Status\n"
 ADA = "Ada,ada@example.com,Acme,,Active\n"
 KEYS = [
@@ -104,3 +109,41 @@ def test_a_file_that_is_not_there(db: None, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="is not a file") as raised:
         call_command("import_clients", str(tmp_path / "missing.csv"))
     assert raised.value.returncode == 2
+
+
+def test_a_file_that_may_not_be_read(db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "locked.csv"
+    path.write_text(HEADER + ADA)
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # who runs the tests may read anything
+    with pytest.raises(CommandError, match="may not be read") as raised:
+        call_command("import_clients", str(path))
+    assert raised.value.returncode == 2
+
+
+def test_a_database_that_can_not_be_started_is_exit_code_3(
+    db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any, **options: Any) -> None:
+        raise PermissionError("/somewhere/.lockfile")
+
+    path = tmp_path / "clients.csv"
+    path.write_text(HEADER + ADA)
+    monkeypatch.setattr(import_clients, "call_command", fail)
+    with pytest.raises(CommandError, match=r"nothing was changed \(PermissionError") as raised:
+        call_command("import_clients", str(path))
+    assert raised.value.returncode == 3
+
+
+@pytest.mark.parametrize(("command", "code"), [("import_clients", 3), ("doctor", 1)])
+def test_bad_settings_are_a_sentence_and_not_the_exit_code_of_rejected_rows(command: str, code: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", command, "samples/clients.csv"],
+        env={**os.environ, "IMPORT_ON_CONFLICT": "maybe"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (code, "")
+    assert "IMPORT_ON_CONFLICT" in done.stderr
+    assert "Traceback" not in done.stderr

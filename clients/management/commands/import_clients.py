@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
@@ -47,6 +48,8 @@ class Command(BaseCommand):
         path: Path = options["file"]
         if not path.is_file():
             raise CommandError(f"{path} is not a file. Name a CSV file to import.", returncode=2)
+        if not os.access(path, os.R_OK):
+            raise CommandError(f"{path} may not be read by you. Change its permissions.", returncode=2)
         try:
             if settings.LOCAL:
                 call_command("migrate", verbosity=0)
@@ -69,6 +72,10 @@ class Command(BaseCommand):
                 "Check the RDS_ variables and that the database can be reached.",
                 returncode=3,
             ) from None
+        except Exception as error:  # exit code 1 would say that some rows were rejected
+            raise CommandError(
+                f"The import could not be begun; nothing was changed ({describe(error)}).", returncode=3
+            ) from error
         self.stdout.write(json.dumps(report(run)) if options["json"] else as_text(run))
         sys.exit(EXIT_CODES[State(run.state)])
 
