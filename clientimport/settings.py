@@ -246,7 +246,14 @@ CLEANUP_AFTER_HOURS = env_int("CLEANUP_AFTER_HOURS", 24, minimum=1)
 REJECTED_CELLS_KEEP_DAYS = env_int("REJECTED_CELLS_KEEP_DAYS", 90)
 
 # --- Import rules (DESIGN.md section 5) -----------------------------------------------------------
-IMPORT_STATUSES = env_list("IMPORT_STATUSES", ("Active", "Inactive"))
+# As cells are: any run of white space is one space, and none is longer than the table's column.
+IMPORT_STATUSES = tuple(
+    " ".join(status.split()) for status in env_list("IMPORT_STATUSES", ("Active", "Inactive"))
+)
+if long_statuses := [status for status in IMPORT_STATUSES if len(status) > 50]:
+    raise ImproperlyConfigured(
+        f"IMPORT_STATUSES holds a status of more than 50 characters: {long_statuses[0]!r}. Shorten it."
+    )
 IMPORT_MAX_BYTES = env_int("IMPORT_MAX_BYTES", 1024**3, minimum=1)
 IMPORT_MAX_DECOMPRESSED_BYTES = env_int("IMPORT_MAX_DECOMPRESSED_BYTES", 4 * 1024**3, minimum=1)
 IMPORT_MAX_ROWS = env_int("IMPORT_MAX_ROWS", 20_000_000, minimum=1)

@@ -11,6 +11,9 @@ from typing import NamedTuple
 from clients.importing.columns import LineTest
 from clients.importing.problems import FileFault
 
+# Bytes of text that are looked at together: a file may come in crumbs, and each look has its price.
+_AT_LEAST = 64 * 1024
+
 
 class Block(NamedTuple):
     """Whole lines of a file, as UTF-8."""
@@ -31,8 +34,15 @@ class TextLines:
 
     def __iter__(self) -> Iterator[Block]:
         first, rest = 1, b""
-        for block in self._file:
-            data = rest + block
+        pieces: list[bytes] = []
+        size = 0
+        for piece in self._file:
+            pieces.append(piece)
+            size += len(piece)
+            if size < _AT_LEAST:
+                continue
+            data = b"".join([rest, *pieces])
+            pieces, size = [], 0
             # A carriage return at the very end may be half of a line break: it waits for the next block.
             cut = max(data.rfind(b"\n"), data.rfind(b"\r", 0, len(data) - 1)) + 1
             rest = data[cut:]
@@ -41,8 +51,8 @@ class TextLines:
                 first += len(whole.lines)
             if len(rest) > 4 * self._limit:  # no character has more bytes
                 raise row_too_long(first, self._limit)
-        if rest:
-            yield self._as_utf8(first, rest)
+        if data := b"".join([rest, *pieces]):
+            yield self._as_utf8(first, data)
 
     def _as_utf8(self, first: int, data: bytes) -> Block:
         lines = data.splitlines(keepends=True)
@@ -63,15 +73,13 @@ class TextLines:
         return line
 
 
-class OpenLines:
-    """The lines of a block for csv, which takes one after the other, and of further blocks for as long as a
-    record is open. Raises FileFault when such a record is over the limit, in characters."""
+class BlockLines:
+    """The lines of a block for csv, which takes one after the other. Where a record is still open at the end
+    of the block, csv is told that the file ends there; `ran_out` says so."""
 
-    def __init__(self, block: Block, blocks: Iterator[Block], limit: int) -> None:
-        self.size = len(block.text)  # bytes of the blocks taken up
+    def __init__(self, block: Block) -> None:
+        self.ran_out = False
         self._first, _, self._lines = block
-        self._blocks = blocks
-        self._limit = limit
         self._begin = self._next = 0  # of what csv is at, and of what it has not taken
 
     @property
@@ -81,7 +89,7 @@ class OpenLines:
 
     @property
     def at_end(self) -> bool:
-        """Whether no line is left of the blocks taken up."""
+        """Whether no line is left."""
         return self._next == len(self._lines)
 
     def take_while(self, test: LineTest) -> Iterator[tuple[int, bytes]]:
@@ -91,29 +99,19 @@ class OpenLines:
             self._next += 1
         self._begin = self._next
 
-    def record(self) -> list[str]:
+    def record(self) -> list[bytes]:
         """The lines that csv has taken of the record that it is at."""
-        return [line.decode() for line in self._lines[self._begin : self._next]]
+        return self._lines[self._begin : self._next]
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
         if self.at_end:
-            self._open_block()
+            self.ran_out = True
+            raise StopIteration
         self._next += 1
         return self._lines[self._next - 1].decode()
-
-    def _open_block(self) -> None:
-        """Take up another block; raises StopIteration when there is none."""
-        record = self.record()
-        if sum(map(len, record)) > self._limit:
-            raise row_too_long(self._first + self._begin, self._limit)
-        block = next(self._blocks)
-        self.size += len(block.text)
-        self._lines = [*self._lines[self._begin :], *block.lines]
-        self._first += self._begin
-        self._begin, self._next = 0, len(record)
 
 
 def row_too_long(line: int, limit: int) -> FileFault:

@@ -255,7 +255,8 @@ class Staging:
             position: column.field for column, position in zip(COLUMNS, self.layout.positions, strict=True)
         }
         built = ", ".join(f"s.{fields[n]}" if n in fields else "''" for n in range(self.layout.width))
-        return f"COALESCE(s.cells, jsonb_build_array({built}))"
+        # Not jsonb_build_array(): a function takes at most a hundred arguments.
+        return f"COALESCE(s.cells, to_jsonb(ARRAY[{built}]))"
 
     def _execute(self, statement: str) -> int:
         """Run a statement, return how many rows it touched."""

@@ -27,7 +27,7 @@ from clients.importing.columns import (
     column_of,
     layout_of,
 )
-from clients.importing.lines import Block, OpenLines, TextLines, row_too_long
+from clients.importing.lines import Block, BlockLines, TextLines, row_too_long
 from clients.importing.problems import FileFault, MalformedRow
 from clients.importing.stored import ByteStream, Limits, StoredFile
 from clients.importing.syntax import (
@@ -114,8 +114,7 @@ class CsvReader:
         """
         batches = self._batches(canonical, canonical_between_quotes)
         if self._headed:
-            first = next(batch for batch in batches if batch.rows)
-            batches = chain([Batch(first.lines[1:], first.rows[1:], first.canonical)], batches)
+            batches = _without_header(batches)
         for batch in batches:
             self.rows += len(batch.rows) + len(batch.canonical)
             if self.rows > self.limits.rows:
@@ -162,16 +161,33 @@ class CsvReader:
 
     def _batches(self, canonical: LineTest, canonical_between_quotes: LineTest) -> Iterator[Batch]:
         """Every record that isn't blank, in batches of about a block."""
-        for block in self._blocks:
+        block = next(self._blocks, None)
+        while block:
+            following = next(self._blocks, None)
             quotes = b'"' in block.text
             test = canonical_between_quotes if quotes else canonical
             if len(block.text) > self.limits.row_characters:
                 test = _none  # a line of it may be over that limit
-            yield self._parse(block, test) if quotes else self._split(block, test)
+            batch = Batch([], [], [])
+            if quotes:
+                open_lines = self._parse(batch, block, test, is_last=following is None)
+                following = following and self._joined(open_lines, following)
+            else:
+                self._split(batch, block, test)
+            self._check_limits(batch, len(block.text))
+            yield batch
+            block = following
 
-    def _split(self, block: Block, test: LineTest) -> Batch:
+    def _joined(self, open_lines: list[bytes], block: Block) -> Block:
+        """A block with the lines before it of a record that goes on in it."""
+        if sum(len(line.decode()) for line in open_lines) > self.limits.row_characters:
+            raise row_too_long(block.first - len(open_lines), self.limits.row_characters)
+        return Block(
+            block.first - len(open_lines), b"".join(open_lines) + block.text, open_lines + block.lines
+        )
+
+    def _split(self, batch: Batch, block: Block, test: LineTest) -> None:
         """The rows of a block without any double quote."""
-        batch = Batch([], [], [])
         for line, text in enumerate(block.lines, block.first):
             if test(text):
                 batch.canonical.append((line, text))
@@ -182,13 +198,10 @@ class CsvReader:
                 batch.rows.append(cells)
             if len(batch.lines) == _ENOUGH_LINES and not batch.canonical:
                 test = _none  # to go on asking would be for nothing
-        self._check_limits(batch, len(block.text))
-        return batch
 
-    def _parse(self, block: Block, test: LineTest) -> Batch:
-        """The rows of a block by Python's csv, and of as many more blocks as its last record needs."""
-        source = OpenLines(block, self._blocks, self.limits.row_characters)
-        batch = Batch([], [], [])
+    def _parse(self, batch: Batch, block: Block, test: LineTest, *, is_last: bool) -> list[bytes]:
+        """The rows of a block by Python's csv. Returns the lines of a record that goes on in the next one."""
+        source = BlockLines(block)
         parser = csv.reader(
             source,
             delimiter=self.delimiter,
@@ -199,20 +212,20 @@ class CsvReader:
         while True:
             batch.canonical.extend(source.take_while(test))
             if source.at_end:
-                break
+                return []
             line = source.line
             try:
                 cells = next(parser)
             except csv.Error:
-                cells = self._reread(source.record(), line)
+                if source.ran_out and not is_last:
+                    return source.record()
+                cells = self._reread([text.decode() for text in source.record()], line)
             if is_blank(cells):
                 continue
             if source.line > line + 1:
                 self._refuse_swallowed_rows(line, cells)
             batch.lines.append(line)
             batch.rows.append(cells)
-        self._check_limits(batch, source.size)
-        return batch
 
     def _reread(self, lines: Sequence[str], line: int) -> list[str]:
         """A record that csv's strict mode refused: mended where only spaces are in the way."""
@@ -269,6 +282,16 @@ class CsvReader:
             "too-many-rows",
             f"The file has more than {self.limits.rows:,} rows. Split it and upload the parts.",
         )
+
+
+def _without_header(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same, from the first row on after the one that says anything."""
+    for batch in batches:
+        for number, cells in enumerate(batch.rows, 1):
+            if any(map(str.strip, cells)):
+                yield Batch(batch.lines[number:], batch.rows[number:], batch.canonical)
+                yield from batches
+                return
 
 
 def _is_client(cells: list[str]) -> bool:

@@ -84,7 +84,7 @@ def _import(run: ImportRun, download: Download, invocation: Invocation, progress
         try:
             _merge(run, staging, rows, invocation, timings, keep=run.mode == Mode.IMPORT)
         except _TooManyRejected as refusal:
-            _call_off(run, staging, rows, refusal)
+            _call_off(run, staging, rows, refusal, invocation)
     logger.info("finished", extra={"run": run.pk, "state": run.state, **_counts(run)})
 
 
@@ -127,11 +127,11 @@ def _merge(
     with transaction.atomic():
         # Locks the run's row first: from here on nobody can take the run over until we are done.
         run.describe(read=rows.reader.rows, bytes_read=rows.reader.bytes_read)
-        if keep:
-            staging.lock_clients(invocation.seconds_for_a_lock)
-            if is_out_of_date(run):
-                run.finish(State.SKIPPED, fault_code="out-of-date", fault=_OUT_OF_DATE, read=0)
-                return
+        # For a preview too, whose counts would not add up if clients changed between its statements.
+        staging.lock_clients(invocation.seconds_for_a_lock)
+        if keep and is_out_of_date(run):
+            run.finish(State.SKIPPED, fault_code="out-of-date", fault=_OUT_OF_DATE, read=0)
+            return
         merged = staging.merge(run.conflict_policy, rows.valid, keep=keep)
         rejected = rows.rejected + merged.rejected
         _check_share(run, rejected, rows.reader.rows)
@@ -165,10 +165,17 @@ def _lineage(run: ImportRun, rows: ValidatedRows, staging: Staging) -> dict[str,
     return {"corrects_id": corrected, "fixed": fixed}
 
 
-def _call_off(run: ImportRun, staging: Staging, rows: ValidatedRows, refusal: "_TooManyRejected") -> None:
+def _call_off(
+    run: ImportRun,
+    staging: Staging,
+    rows: ValidatedRows,
+    refusal: "_TooManyRejected",
+    invocation: Invocation,
+) -> None:
     """Keep nothing, list every row: those at fault with their problems, the others as called off."""
     with transaction.atomic():
         run.describe()
+        staging.lock_clients(invocation.seconds_for_a_lock)
         merged = staging.merge(run.conflict_policy, rows.valid, keep=False)
         called_off = staging.call_off()
         run.finish(

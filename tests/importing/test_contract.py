@@ -1,11 +1,13 @@
 """The CSV contract of DESIGN.md, section 5, as one table: bytes of a file → what comes of it."""
 
 import gzip
+import io
 from dataclasses import dataclass, field
 
 import pytest
 from pytest_django import Settings
 
+from clients.importing.reader import CsvReader
 from clients.models import Client, ClientChange
 from clients.models.import_run import ImportRun, State
 from tests.importing.conftest import ImportBytes
@@ -192,6 +194,12 @@ SYNTAX = [
         HEADER.replace(",", "|") + "Ada|a|da@example.com|Acme||Active\n",
         problems=[(2, "", "cell-count")],
     ),
+    Case(
+        "a space before a quote in a record that goes on in the last line, which has no end",
+        HEADER + '"Ada\nKing",ada@example.com, "Acme, Inc",,Active',
+        [("Ada King", "ada@example.com", "Acme, Inc", "", "Active")],
+    ),
+    Case("a line of delimiters before the header", ",,,,\n" + HEADER + ADA_LINE, [ADA]),
     Case("quoted delimiter", row(company='"Acme, Inc"'), ada(company="Acme, Inc")),
     Case("doubled quotes", row(company='"The ""Acme"" Co"'), ada(company='The "Acme" Co')),
     Case("an empty quoted cell", row(phone='""'), [ADA]),
@@ -498,3 +506,22 @@ def test_problems_are_counted_however_many_kinds_there_are(import_bytes: ImportB
     run = import_bytes((HEADER + "".join(lines)).encode())
     assert run.problem_counts == {"Name: too-long": kinds}
     assert run.rejected == kinds == run.rejected_rows.count()
+
+
+def test_a_file_may_have_more_columns_than_a_function_has_arguments(import_bytes: ImportBytes) -> None:
+    others = 300
+    header = HEADER.strip() + "".join(f",other {n}" for n in range(others)) + "\n"
+    run = import_bytes((header + ADA_LINE.strip() + ",x" * others + "\n").encode())
+    again = import_bytes(
+        (header + ADA_LINE.strip().replace("Acme", "Initech") + ",x" * others + "\n").encode()
+    )
+    assert (run.inserted, again.problem_counts) == (1, {"Email: conflict": 1})
+    assert len(again.rejected_rows.get().cells or []) == 5 + others
+
+
+def test_a_file_of_long_records_is_read_in_bounded_batches() -> None:
+    """Promise 13: each block ends inside a record, and no batch grows with the file."""
+    record = b'Ada,ada@example.com,Acme,,Active,"' + (b"x" * 63 + b"\n") * 1023 + b'"\n'
+    file = io.BytesIO(HEADER.strip().encode() + b",Notes\n" + record * 60)
+    most = max(len(batch.rows) for batch in CsvReader(file))
+    assert most <= 3
