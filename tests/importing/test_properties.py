@@ -5,7 +5,7 @@ import gzip
 import io
 import re
 import sys
-from typing import Any
+from typing import Any, Literal
 from unittest import mock
 
 import pytest
@@ -36,6 +36,7 @@ from tests.importing.conftest import ImportBytes
 
 STATUSES = ("Active", "Inactive")
 RULES = Rules(STATUSES)
+Quoting = Literal[0, 1, 2, 3]  # csv.QUOTE_…
 # The database is emptied by hand where an example needs it.
 with_database = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -64,7 +65,7 @@ def read(content: bytes, limits: Limits | None = None) -> list[tuple[int, list[s
     compressed=st.booleans(),
 )
 def test_what_pythons_csv_writes_comes_back(
-    rows: list[list[str]], delimiter: str, quoting: int, line_end: str, encoding: str, compressed: bool
+    rows: list[list[str]], delimiter: str, quoting: Quoting, line_end: str, encoding: str, compressed: bool
 ) -> None:
     # An @ in the second of two lines would make a cell look like a swallowed row, which the guard refuses.
     rows = [[text.replace("@", "") for text in row] for row in rows]
@@ -73,7 +74,7 @@ def test_what_pythons_csv_writes_comes_back(
         foreign = str.maketrans("", "", "".join({"\r", "\n"} - set(line_end)))
         rows = [[text.translate(foreign) for text in row] for row in rows]
     file = io.StringIO(newline="")
-    writer = csv.writer(file, delimiter=delimiter, quoting=quoting, lineterminator=line_end)  # type: ignore[arg-type]
+    writer = csv.writer(file, delimiter=delimiter, quoting=quoting, lineterminator=line_end)
     writer.writerow(TITLES)
     writer.writerows(rows)
     content = file.getvalue().encode(encoding)
@@ -120,10 +121,10 @@ class Dribble(io.BytesIO):
     most=st.integers(1, 40),
 )
 def test_where_a_block_ends_makes_no_difference(
-    rows: list[list[str]], quoting: int, line_end: str, most: int
+    rows: list[list[str]], quoting: Quoting, line_end: str, most: int
 ) -> None:
     file = io.StringIO(newline="")
-    csv.writer(file, quoting=quoting, lineterminator=line_end).writerows([TITLES, *rows])  # type: ignore[arg-type]
+    csv.writer(file, quoting=quoting, lineterminator=line_end).writerows([TITLES, *rows])
     content = file.getvalue().encode()
 
     def outcome(stream: io.BytesIO) -> list[tuple[int, list[str]]] | tuple[str, str]:
@@ -232,14 +233,14 @@ def cells_of(line: str, delimiter: str) -> list[str]:
     line_end=st.sampled_from(["\n", "\r\n"]),
 )
 def test_a_row_gets_the_same_answer_cell_by_cell_as_a_whole_and_as_a_line(
-    row: tuple[str, ...], delimiter: str, quoting: int, line_end: str
+    row: tuple[str, ...], delimiter: str, quoting: Quoting, line_end: str
 ) -> None:
     full = [RULES.clean_cell(column, text) for column, text in zip(COLUMNS, row, strict=True)]
     problems = [problem for _, problem in full if problem]
     assert RULES.clean_row(row, DEFAULT_LAYOUT) == (problems or tuple(text for text, _ in full))
 
     file = io.StringIO(newline="")
-    csv.writer(file, delimiter=delimiter, quoting=quoting, lineterminator=line_end).writerow(row)  # type: ignore[arg-type]
+    csv.writer(file, delimiter=delimiter, quoting=quoting, lineterminator=line_end).writerow(row)
     spaced = f"{delimiter} ".join(row) + line_end
     for line in (file.getvalue(), delimiter.join(row) + line_end, spaced):
         for quotes in (False, True):
