@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
 
-from clients.importing.columns import TITLES
+from clients.contract.columns import TITLES
 
 _COMPANIES = ("Acme", "Widget", "Globex", "Initech", "Umbrella", "Hooli", "Vehement", "Massive Dynamic")
 _NAMES = ("Ada", "Grace", "Linus", "Guido", "Margaret", "Alan", "Barbara", "Zoë", "Łukasz", "José")

@@ -13,8 +13,8 @@ import boto3  # isort: skip
 from django.conf import settings
 
 from benchmarks.small import ROWS
-from clients import notifications
 from clients.models import ImportRun
+from clients.reporting import mails
 from local import aws
 from workers import import_processor
 
@@ -37,7 +37,7 @@ def main() -> None:
         return True
 
     # The mail comes right after the commit and is not part of the figure.
-    notifications.send = mark_commit
+    mails.send = mark_commit
     with aws.running(port=0) as url:
         os.environ["AWS_ENDPOINT_URL"] = url
         aws.create_resources()

@@ -1,21 +1,13 @@
-"""Typed readers of environment variables, and secrets given by reference.
+"""Typed readers of environment variables.
 
 Values are read plainly from `os.environ`: readers that interpolate `$` break passwords.
 """
 
-import json
 import os
-import time
 from pathlib import Path
 
-import boto3
-from botocore.config import Config
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
-
-_QUICKLY = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "max_attempts": 3})
-_SECRETS_ARE_KEPT = 300  # seconds
-_secrets: dict[str, tuple[float, str]] = {}  # by ARN: until when it is good, and the text
 
 ON_LAMBDA = "AWS_LAMBDA_FUNCTION_NAME" in os.environ
 
@@ -72,25 +64,6 @@ def env_list(name: str, default: tuple[str, ...]) -> tuple[str, ...]:
     if not value:
         return default
     return tuple(item.strip() for item in value.split(",") if item.strip())
-
-
-def resolve_secret(value: str, *, refetch: bool = False) -> str:
-    """The value itself, or what Secrets Manager holds under it when it is an ARN.
-
-    A secret as RDS writes it (a JSON object) yields its `password`. Secrets are cached for five
-    minutes; `refetch` asks again at once, for a password that was rotated meanwhile.
-    Raises botocore's errors when the secret can't be read.
-    """
-    if not value.startswith("arn:"):
-        return value
-    good_until, text = _secrets.get(value, (0.0, ""))
-    if refetch or time.monotonic() > good_until:
-        client = boto3.client("secretsmanager", config=_QUICKLY)
-        text = client.get_secret_value(SecretId=value)["SecretString"]
-        _secrets[value] = time.monotonic() + _SECRETS_ARE_KEPT, text
-    if text.startswith("{"):
-        return str(json.loads(text)["password"])
-    return text
 
 
 def local_secret_key(folder: Path) -> str:

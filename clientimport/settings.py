@@ -22,8 +22,8 @@ from clientimport.env import (
     env_required,
     env_str,
     local_secret_key,
-    resolve_secret,
 )
+from clients.aws.secrets import resolve_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 

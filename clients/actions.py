@@ -17,12 +17,14 @@ from django.db.models import Model
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from clients import dead_letters, dispatch, storage
-from clients.importing import undo as undoing
-from clients.importing.retry import describe
+from clients.aws import functions, storage
+from clients.aws.functions import WorkerFunction
+from clients.aws.storage import ObjectVersion
+from clients.errors import describe
 from clients.models import ImportRun
 from clients.models.import_run import Mode, State, Trigger
-from clients.storage import ObjectVersion
+from clients.upkeep import dead_letters
+from clients.upkeep import undo as undoing
 
 # Views behind the admin's login have a User; their type says that it might be anybody.
 Person = User | AnonymousUser
@@ -77,7 +79,7 @@ def undo_is_under_way(run: ImportRun) -> bool:
 
 
 def _ask_for_undo(run: ImportRun) -> None:
-    if not _ask_worker("workers.undo.handler", run):
+    if not _ask_worker(WorkerFunction.UNDO, run):
         refused = "The worker could not be reached. Nothing was changed; try again in a few minutes."
         ImportRun.objects.filter(pk=run.pk).update(undo_requested_at=None, undo_result={"refused": refused})
 
@@ -131,17 +133,17 @@ def _repeat(run: ImportRun, *, by: Person, mode: Mode, did: str) -> ImportRun:
             max_rejected_percent=run.max_rejected_percent,
         )
         log(by, new, did)
-        transaction.on_commit(lambda: _ask_worker("workers.import_processor.run_queued", new))
+        transaction.on_commit(lambda: _ask_worker(WorkerFunction.RUN_QUEUED, new))
     return new
 
 
-def _ask_worker(command: str, run: ImportRun) -> bool:
+def _ask_worker(command: WorkerFunction, run: ImportRun) -> bool:
     """Have the worker do something with the run now; False when it can't be reached.
 
     A queued run is then found by the reconciler.
     """
     try:
-        dispatch.invoke(command, run=run.pk)
+        functions.invoke(command, run=run.pk)
     except (BotoCoreError, ClientError) as error:
         logger.error("worker not reached", extra={"run": run.pk, "error": describe(error)})
         return False

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any, Self
 
 import boto3
@@ -20,9 +19,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from django.db import connections
 
-from clients.importing.problems import ImportingError
-from clients.importing.retry import describe
-from workers import import_processor
+from clients.errors import ImportingError, describe
+from workers import entry
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +29,8 @@ _MEMORY_MB = 512
 # A message of a loop that died comes back after this many seconds: when Lambda would have ended it, too.
 _INVISIBLE_SECONDS = FUNCTION_SECONDS + 10
 _IDLE_SECONDS = 0.05
-_WORKERS = "workers."
 
 Function = Callable[[dict[str, Any], "Context"], Any]
-
-
-class UnknownCommand(ImportingError):
-    """An event asks for a function that the worker doesn't have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,31 +49,6 @@ class Context:
         return max(0, int((self.deadline - time.monotonic()) * 1000))
 
 
-def dispatch(event: Any, context: Context) -> Any:
-    """Call the function that an event is for, as Zappa's dispatcher does; other events are logged and left.
-
-    Raises what the function raises, and UnknownCommand.
-    """
-    if isinstance(event, dict) and "command" in event:
-        return _function(str(event["command"]))(event, context)
-    if isinstance(event, dict) and "Records" in event:
-        return import_processor.handler(event, context)
-    logger.info("event is for no function", extra={"kind": type(event).__name__})
-    return None
-
-
-def _function(name: str) -> Function:
-    module, _, function = name.rpartition(".")
-    if name.startswith(_WORKERS):
-        try:
-            found: Function = getattr(import_module(module), function)
-        except (ImportError, AttributeError):
-            pass
-        else:
-            return found
-    raise UnknownCommand(f"there is no function {name[:100]!r} among the workers")
-
-
 class Delivery:
     """A context manager that delivers events in threads of its own until it is left.
 
@@ -90,7 +58,7 @@ class Delivery:
     """
 
     def __init__(
-        self, *, pause: int = 5, poll: int = 1, parallel: int = 2, function: Function = dispatch
+        self, *, pause: int = 5, poll: int = 1, parallel: int = 2, function: Function = entry.handler
     ) -> None:
         self._sqs = boto3.client("sqs")
         self._queue = self._url(settings.IMPORT_QUEUE)

@@ -18,8 +18,8 @@ from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
 from django.core.wsgi import get_wsgi_application
 from django.db import connection
 
-from clients import storage
-from clients.models.import_run import FINISHED, ImportRun, State
+from clients.aws import storage
+from clients.models.import_run import FINAL, ImportRun, State
 from local import aws
 from local.delivery import Delivery
 from local.protocol import HOST
@@ -82,7 +82,7 @@ def import_file(path: Path, progress: Callable[[ImportRun], None] = lambda run: 
     version = s3.head_object(Bucket=settings.IMPORT_BUCKET, Key=key)["VersionId"]
     runs = ImportRun.objects.filter(bucket=settings.IMPORT_BUCKET, key=key, version_id=version)
     until = time.monotonic() + _EVENT_SECONDS
-    while (run := runs.first()) is None or run.state not in (*FINISHED, State.FAILED):
+    while (run := runs.first()) is None or run.state not in (*FINAL, State.FAILED):
         if run is not None:
             progress(run)
         elif time.monotonic() > until:

@@ -13,8 +13,8 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from clients.models.import_run import FINISHED, ImportRun, State
-from clients.reports import as_text, report
+from clients.models.import_run import FINAL, ImportRun, State
+from clients.reporting.reports import as_text, report
 from local import aws, platform, postgres
 from local.delivery import Delivery
 from local.protocol import HOST
@@ -97,7 +97,7 @@ class Watch:
     def _ended(self) -> list[ImportRun]:
         # A run's end is stamped when its transaction begins: it may show up that much later.
         since = max(self._since, timezone.now()) - _MERGE_TAKES_AT_MOST
-        ended = Q(state__in=(*FINISHED, State.FAILED), finished_at__gt=since)
+        ended = Q(state__in=(*FINAL, State.FAILED), finished_at__gt=since)
         return list(ImportRun.objects.filter(ended).order_by("finished_at"))
 
 

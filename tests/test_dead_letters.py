@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from django.core import mail
 
-from clients import dead_letters
 from clients.models import Client, ImportRun
 from clients.models.import_run import State
+from clients.upkeep import dead_letters
 from tests.events import Context, asked, bury, merged, put
 from workers import import_processor
 
@@ -116,7 +116,7 @@ def test_a_letter_stays_in_the_queue_when_the_worker_can_not_be_asked(
         raise ConnectionError
 
     with monkeypatch.context() as patch:
-        patch.setattr("clients.dispatch.invoke", unreachable)
+        patch.setattr("clients.aws.functions.invoke", unreachable)
         with pytest.raises(ConnectionError):
             dead_letters.redrive(letter.message_id)
 

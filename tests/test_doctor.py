@@ -12,8 +12,8 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from pytest_django import Settings
 
-from clients import doctor
-from clients.doctor import Finding, Verdict
+from clients.upkeep import doctor
+from clients.upkeep.doctor import Finding, Verdict
 
 pytestmark = pytest.mark.django_db
 

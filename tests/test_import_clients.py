@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from clients.importing.loader import Staging
+from clients.importing.staging import Staging
 from clients.management.commands import import_clients
 from clients.models import Client, ImportRun
 

@@ -5,8 +5,8 @@ import io
 import openpyxl
 import pytest
 
-from clients import spreadsheets
-from clients.spreadsheets import TooManyRows
+from clients.reporting import spreadsheets
+from clients.reporting.spreadsheets import TooManyRows
 
 TRICKY = ["<a & b>", " kept ", "line\nbreak", "007", "𝄞 Zoë", "", '"quoted"', "true", "1e5"]
 

@@ -6,9 +6,8 @@ from typing import Any
 
 from django.db import close_old_connections
 
-from clients.importing import cleanup
-from clients.importing.problems import ImportFailed
-from clients.importing.retry import describe
+from clients.errors import ImportFailed, describe
+from clients.upkeep import cleanup
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +19,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     close_old_connections()
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - _TIME_TO_REPORT
     try:
-        return cleanup.clean(deadline=deadline).as_dict()
+        return cleanup.clean_up(deadline=deadline).as_dict()
     except Exception as error:  # noqa: BLE001 - Lambda gets no message that may quote data
         logger.error("cleaning failed", extra={"error": describe(error)})
         raise ImportFailed(f"cleaning failed: {describe(error)}") from None

@@ -11,19 +11,18 @@ from typing import Any
 
 from django.db import close_old_connections
 
-from clients import metrics
-from clients.events import uploads
+from clients.aws import metrics
+from clients.aws.events import uploaded_objects
+from clients.aws.storage import ObjectVersion
+from clients.errors import ImportFailed, ImportingError, describe
 from clients.importing import service
 from clients.importing.invocation import Invocation
-from clients.importing.problems import ImportFailed, ImportingError
-from clients.importing.retry import describe
 from clients.models import ImportRun
-from clients.storage import ObjectVersion
 
 logger = logging.getLogger(__name__)
 
 
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+def handler(event: Any, context: Any) -> dict[str, Any]:
     """Import every uploaded object of an S3 event; others, and unknown payloads, are logged and left.
 
     Each Record is a run of its own; all are finished before anything is raised. Raises ImportFailed
@@ -31,7 +30,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """
     close_old_connections()
     invocation = invocation_of(context)
-    jobs = [_job(version, invocation) for version in uploads(event)]
+    jobs = [_job(version, invocation) for version in uploaded_objects(event)]
     return _run_all(jobs)
 
 

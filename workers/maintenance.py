@@ -19,16 +19,17 @@ from django.db import close_old_connections
 from django.db.models import Count, Max, Sum
 from django.utils import timezone
 
-from clientimport.env import env_required, resolve_secret
-from clients import actions, dead_letters, notifications
-from clients import doctor as doctors
+from clientimport.env import env_required
+from clients import actions
 from clients.actions import Refused
-from clients.importing import cleanup
-from clients.importing import reconcile as reconciling
-from clients.importing.problems import ImportFailed
-from clients.importing.retry import describe
+from clients.aws.secrets import resolve_secret
+from clients.errors import ImportFailed, describe
 from clients.models import Client, ImportRun
-from clients.models.import_run import FINISHED, Notification
+from clients.models.import_run import FINAL, Notification
+from clients.reporting import mails
+from clients.upkeep import cleanup, dead_letters
+from clients.upkeep import doctor as doctors
+from clients.upkeep import reconcile as reconciling
 
 _TIME_TO_REPORT = 10.0  # seconds
 
@@ -75,11 +76,11 @@ def rerun(event: dict[str, Any], context: Any) -> dict[str, Any]:
 @_task
 def resend_mail(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Send a finished run's mail once more: `workers.maintenance.resend_mail --payload '{"run": 12}'`."""
-    run = ImportRun.objects.get(pk=event["run"], state__in=FINISHED)
+    run = ImportRun.objects.get(pk=event["run"], state__in=FINAL)
     ImportRun.objects.filter(pk=run.pk).update(
         notification=Notification.PENDING, notification_claimed_until=None
     )
-    sent = notifications.send(run)
+    sent = mails.send(run)
     run.refresh_from_db()
     return {"run": run.pk, "sent": sent, "error": run.notification_error}
 
@@ -87,7 +88,7 @@ def resend_mail(event: dict[str, Any], context: Any) -> dict[str, Any]:
 @_task
 def purge(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Erase the cells of old rejected rows now (the cleaner does it nightly): `workers.maintenance.purge`."""
-    report = cleanup.Report()
+    report = cleanup.Cleaning()
     cleanup.purge_cells(report, now=timezone.now(), deadline=_deadline(context))
     return {"purged_rows": report.purged_rows, "complete": report.complete}
 
@@ -95,7 +96,7 @@ def purge(event: dict[str, Any], context: Any) -> dict[str, Any]:
 @_task
 def clean(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Delete finished files now: `zappa invoke STAGE_clean workers.maintenance.clean` (others may not)."""
-    return cleanup.clean(deadline=_deadline(context)).as_dict()
+    return cleanup.clean_up(deadline=_deadline(context)).as_dict()
 
 
 @_task

@@ -6,11 +6,11 @@ from typing import Any
 from django.conf import settings
 from django.db import close_old_connections, connection
 
-from clients.importing import undo
-from clients.importing.problems import ImportFailed
-from clients.importing.retry import describe, retrying
-from clients.importing.undo import UndoRefused
+from clients.errors import ImportFailed, describe
+from clients.importing.retry import retrying
 from clients.models import ImportRun
+from clients.upkeep import undo
+from clients.upkeep.undo import UndoRefused
 
 logger = logging.getLogger(__name__)
 

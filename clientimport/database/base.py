@@ -6,7 +6,7 @@ import psycopg2
 from botocore.exceptions import BotoCoreError, ClientError
 from django.db.backends.postgresql import base
 
-from clientimport.env import resolve_secret
+from clients.aws.secrets import resolve_secret
 
 # What the server says when the password, and nothing else, is wrong (its sqlstate is lost at connect).
 _LOGIN_FAILED = "authentication failed"

@@ -10,12 +10,12 @@ from import_export.forms import ExportForm
 from clients import actions
 from clients.admin import downloads
 from clients.admin.client_history import history
-from clients.exports import ClientResource
 from clients.models import Client
+from clients.reporting.exports import ClientResource
 
 
 class Csv(Format):
-    """A choice of the export form; the file itself is written by clients.spreadsheets."""
+    """A choice of the export form; the file itself is written by clients.reporting.spreadsheets."""
 
     kind = "csv"
     title = "CSV"

@@ -6,7 +6,7 @@ from datetime import datetime
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 
-from clients.importing.columns import COLUMNS
+from clients.contract.columns import COLUMNS
 from clients.models import Client, ImportRun
 from clients.models.import_run import State
 

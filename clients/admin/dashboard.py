@@ -12,11 +12,12 @@ from django.db.models.functions import TruncDate
 from django.urls import reverse
 from django.utils import timezone
 
-from clients import dead_letters
-from clients.admin.labels import ProblemKind, badge
+from clients.admin.labels import badge, problem_label
+from clients.contract.problems import ProblemKind
 from clients.models import ImportRun
 from clients.models.import_run import Mode, Notification, State
-from clients.reports import headline
+from clients.reporting.reports import headline
+from clients.upkeep import dead_letters
 
 _DAYS = 14
 _RUNS = 8
@@ -179,6 +180,10 @@ def _problems(since: date) -> list[dict[str, Any]]:
         counts.update(found)
     most = counts.most_common(_PROBLEMS)
     return [
-        {"label": ProblemKind(key, rows).label, "rows": rows, "share": max(1, rows * 100 // most[0][1])}
+        {
+            "label": problem_label(ProblemKind.parse(key)),
+            "rows": rows,
+            "share": max(1, rows * 100 // most[0][1]),
+        }
         for key, rows in most
     ]

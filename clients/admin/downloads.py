@@ -8,9 +8,10 @@ from typing import IO
 from django.conf import settings
 from django.http import FileResponse, HttpResponseBase, HttpResponseRedirect
 
-from clients import exports, spreadsheets, storage
-from clients.importing.origin import error_file_name
+from clients.aws import storage
+from clients.contract.error_files import error_file_name
 from clients.models import ImportRun
+from clients.reporting import exports, spreadsheets
 
 _IN_MEMORY = 2 * 1024**2
 

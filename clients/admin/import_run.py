@@ -23,13 +23,14 @@ from django.utils.text import capfirst
 from django.utils.timezone import localtime
 from django.views.decorators.http import require_POST
 
-from clients import actions, dead_letters
+from clients import actions
 from clients.actions import Refused
 from clients.admin import downloads, labels, run_page, undo_page, upload
-from clients.importing.retry import describe
+from clients.errors import describe
 from clients.models import ImportRun
-from clients.reports import headline
-from clients.spreadsheets import TooManyRows
+from clients.reporting.reports import headline
+from clients.reporting.spreadsheets import TooManyRows
+from clients.upkeep import dead_letters
 
 View = Callable[..., HttpResponseBase]
 
@@ -110,7 +111,7 @@ class ImportRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def uploaded_view(self, request: HttpRequest) -> HttpResponse:
         """Where S3 sends the browser after an upload: on to the run, as soon as there is one."""
         self._require(request, "clients.view_importrun")
-        run = upload.run_of(request)
+        run = upload.uploaded_run(request)
         if request.headers.get("Accept") == "application/json":
             return JsonResponse({"url": run.get_absolute_url() if run else None})
         if run:

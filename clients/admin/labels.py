@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from clients.contract.problems import ProblemKind
 from clients.models import ImportRun
 from clients.models.import_run import Mode, State
 
@@ -54,28 +55,24 @@ def badge(run: ImportRun) -> SafeString:
     return badge
 
 
-@dataclass(frozen=True, slots=True)
-class ProblemKind:
-    """A line of `ImportRun.problem_counts`: “column: code” and how many rows have it."""
+def problem_label(kind: ProblemKind) -> str:
+    """A kind of problem in a few words."""
+    return f"{kind.column or 'Row'}: {_PROBLEMS.get(kind.code, kind.code)}"
 
-    key: str
+
+@dataclass(frozen=True, slots=True)
+class CountedKind:
+    """A kind of problem and how many rows have it."""
+
+    kind: ProblemKind
     rows: int
 
     @property
-    def column(self) -> str:
-        return self.key.rpartition(": ")[0]
-
-    @property
-    def code(self) -> str:
-        return self.key.rpartition(": ")[2]
-
-    @property
     def label(self) -> str:
-        words = _PROBLEMS.get(self.code, self.code)
-        return f"{self.column}: {words}" if self.column else f"Row: {words}"
+        return problem_label(self.kind)
 
 
-def problem_kinds(run: ImportRun) -> list[ProblemKind]:
+def problem_kinds(run: ImportRun) -> list[CountedKind]:
     """The run's problems by kind, the most frequent first."""
-    kinds = [ProblemKind(key, rows) for key, rows in run.problem_counts.items()]
-    return sorted(kinds, key=lambda kind: (-kind.rows, kind.label))
+    kinds = [CountedKind(ProblemKind.parse(key), rows) for key, rows in run.problem_counts.items()]
+    return sorted(kinds, key=lambda counted: (-counted.rows, counted.label))

@@ -10,9 +10,10 @@ from urllib.parse import urlencode
 from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
-from clients.admin.labels import ProblemKind
-from clients.importing.columns import column_of
-from clients.importing.origin import own_columns
+from clients.admin.labels import problem_label
+from clients.contract.columns import column_of
+from clients.contract.error_files import own_columns
+from clients.contract.problems import ProblemKind
 from clients.models import ImportRun, RejectedRow
 
 PAGE_SIZE = 50
@@ -53,7 +54,7 @@ class RejectedRows:
         if not self.with_cells:
             rows = rows.defer("cells")
         if self.problem:
-            kind = ProblemKind(self.problem, 0)
+            kind = ProblemKind.parse(self.problem)
             rows = rows.filter(problems__contains=[{"column": kind.column, "code": kind.code}])
         if not self.text:
             return rows
@@ -68,7 +69,7 @@ class RejectedRows:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for row in self.rows:
-            yield {"line": row.line, "problems": row.problems, "cells": self._cells(row)}
+            yield {"line": row.line, "problems": row.read_problems(), "cells": self._cells(row)}
 
     def __bool__(self) -> bool:
         return bool(self.rows)
@@ -92,7 +93,7 @@ class RejectedRows:
 
     @property
     def problem_label(self) -> str:
-        return ProblemKind(self.problem, 0).label if self.problem else ""
+        return problem_label(ProblemKind.parse(self.problem)) if self.problem else ""
 
     @property
     def previous(self) -> str:

@@ -12,10 +12,10 @@ from clients import actions
 from clients.admin.labels import badge, problem_kinds
 from clients.admin.rejected_rows import RejectedRows
 from clients.admin.undo_page import left_alone
-from clients.importing.columns import TITLES
+from clients.contract.columns import TITLES
 from clients.models import ImportRun
 from clients.models.import_run import Mode, Notification, State
-from clients.reports import headline
+from clients.reporting.reports import headline
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def _progress_text(run: ImportRun, under_way: bool) -> str:
         return "The undo is under way."
     match run.state:
         case State.QUEUED if run.fault:
-            return f"Waiting to be tried again. {run.fault}"
+            return f"{run.fault} It will be tried again."
         case State.QUEUED:
             return "Waiting for the worker to take it up."
         case State.RUNNING if run.size and run.bytes_read >= run.size:

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from clients.importing import undo
 from clients.models import Client, ImportRun
+from clients.upkeep import undo
 
 _SHOWN = 100
 

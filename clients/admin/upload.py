@@ -15,9 +15,10 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from clients import actions, storage
-from clients.importing import origin
-from clients.importing.retry import describe
+from clients import actions
+from clients.aws import storage
+from clients.errors import describe
+from clients.importing import upload_options
 from clients.models import ImportRun
 from clients.models.import_run import ConflictPolicy
 
@@ -28,8 +29,8 @@ def context(request: HttpRequest) -> dict[str, Any]:
     try:
         form = storage.upload_form(
             folder=f"{timezone.now():%Y-%m-%d}/{uuid.uuid4().hex[:12]}",
-            metadata=origin.uploaded_by(request.user.get_username()),
-            free_metadata=origin.OPTIONS,
+            metadata=upload_options.uploaded_by(request.user.get_username()),
+            free_metadata=upload_options.OPTIONS,
             redirect=request.build_absolute_uri(reverse("admin:clients_importrun_uploaded")),
         )
     except (BotoCoreError, ClientError) as error:
@@ -42,7 +43,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def run_of(request: HttpRequest) -> ImportRun | None:
+def uploaded_run(request: HttpRequest) -> ImportRun | None:
     """The run of the upload that S3 has sent the browser back from, once its event has come."""
     key = request.GET.get("key", "")
     if not storage.is_upload(request.GET.get("bucket", ""), key):

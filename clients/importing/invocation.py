@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from psycopg2.extensions import TRANSACTION_STATUS_INERROR, TRANSACTION_STATUS_INTRANS
 
-from clients.importing.problems import OutOfTime
+from clients.errors import OutOfTime
 
 _TIME_TO_STOP = 8.0  # seconds kept back to roll back and say so
 _WAIT_WITHOUT_DEADLINE = 600  # seconds

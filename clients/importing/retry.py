@@ -3,7 +3,6 @@
 import random
 import ssl
 import time
-import traceback
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
@@ -13,6 +12,8 @@ import psycopg2
 import urllib3
 from botocore.exceptions import ClientError
 from django.db import DatabaseError, InterfaceError, OperationalError
+
+from clients.errors import sqlstate
 
 # Classes and codes of SQLSTATE after which the same work may well succeed:
 # connection, serialisation and deadlock, resources, lock not available, shutdown, a reader instead of
@@ -38,12 +39,6 @@ _TRANSIENT_AWS = (
 )
 
 
-def sqlstate(error: BaseException) -> str | None:
-    """PostgreSQL's five-character code, None where the server had no chance to send one."""
-    cause = error if isinstance(error, psycopg2.Error) else error.__cause__
-    return cause.pgcode if isinstance(cause, psycopg2.Error) else None
-
-
 def is_transient(error: BaseException) -> bool:
     """Whether trying again may help: by exception type and SQLSTATE, as PLATFORM_FACTS has them."""
     if isinstance(error, ClientError):
@@ -58,21 +53,6 @@ def is_transient(error: BaseException) -> bool:
             return isinstance(error, broken)
         return code[:2] in _TRANSIENT_CLASSES or code in _TRANSIENT_CODES
     return False
-
-
-def describe(error: BaseException) -> str:
-    """An error without its message, which may quote a row: its type and SQLSTATE or AWS code."""
-    name = type(error).__name__
-    if isinstance(error, ClientError):
-        return f"{name} {error.response.get('Error', {}).get('Code', '')}".strip()
-    code = sqlstate(error)
-    return f"{name} {code}" if code else name
-
-
-def trace(error: BaseException) -> list[str]:
-    """Where an error came from, innermost last, without its message."""
-    frames = traceback.extract_tb(error.__traceback__)[-8:]
-    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
 
 
 class Attempt:

@@ -13,20 +13,16 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection
 
-from clients import notifications, storage
+from clients.aws import storage
+from clients.aws.storage import Download, ObjectVersion
+from clients.contract.problems import Statement
+from clients.errors import Fenced, ImportFailed, Interrupted, LeaseHeld, OutOfTime, describe, sqlstate, trace
+from clients.importing.deliveries import run_for_event
 from clients.importing.invocation import Invocation, in_time, lift_limits
-from clients.importing.problems import (
-    Fenced,
-    ImportFailed,
-    Interrupted,
-    LeaseHeld,
-    OutOfTime,
-)
-from clients.importing.retry import describe, retrying, sqlstate, trace
-from clients.importing.run import Progress, Source, complete, mail_wanted
-from clients.importing.uploads import run_of
+from clients.importing.job import Progress, Source, complete, mail_wanted
+from clients.importing.retry import retrying
 from clients.models.import_run import ImportRun, ImpossibleMove, State, Trigger
-from clients.storage import Download, ObjectVersion
+from clients.reporting import mails
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +35,7 @@ def import_upload(version: ObjectVersion, invocation: Invocation) -> ImportRun:
     Returns the run: finished, or running when another worker is at it, alive. Raises ImportingError when
     the event should be delivered again.
     """
-    return _process(lambda: run_of(version), lambda: closing_download(version), invocation)
+    return _process(lambda: run_for_event(version), lambda: closing_download(version), invocation)
 
 
 def import_queued(run_id: int, invocation: Invocation) -> ImportRun:
@@ -147,7 +143,7 @@ def _process(
     finally:
         lift_limits()
     assert run is not None
-    notifications.send(run)
+    mails.send(run)
     return run
 
 
@@ -181,11 +177,11 @@ def _give_up(run: ImportRun, error: Exception, invocation: Invocation) -> None:
     """Say on the run what happened, if the database can be reached; the exception tells Lambda."""
     match error:
         case OutOfTime():
-            code, message = "out-of-time", _OUT_OF_TIME
+            why = Statement.of("out-of-time")
         case Interrupted():
-            code, message = "interrupted", "The import was interrupted; nothing was imported."
+            why = Statement.of("interrupted")
         case _:
-            code, message = "failed", _FAILED.format(describe(error))
+            why = Statement.of("failed", error=describe(error))
     try:
         connection.close()
         held = run.attempt
@@ -193,20 +189,11 @@ def _give_up(run: ImportRun, error: Exception, invocation: Invocation) -> None:
         if (run.state, run.request_id, run.attempt) != (State.RUNNING, invocation.request_id, held):
             return
         if invocation.redelivered and run.deliveries < settings.IMPORT_DELIVERIES:
-            run.give_back(code, f"{message} It will be tried again.")
+            run.give_back(why)
         else:
-            run.fail(code, message, notification=mail_wanted(run))
+            run.fail(why, notification=mail_wanted(run))
     except Exception as second:  # noqa: BLE001 - the first error is what counts
         logger.error("could not record the failure", extra={"run": run.pk, "error": describe(second)})
         return
     if run.state == State.FAILED:
-        notifications.send(run)
-
-
-_OUT_OF_TIME = (
-    "The time of one invocation did not suffice; nothing was imported. "
-    "Split the file, or give the function more time or memory."
-)
-_FAILED = (
-    "Something outside the file went wrong ({}); nothing was imported and the file is safe to import again."
-)
+        mails.send(run)

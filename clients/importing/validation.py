@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 
-from clients.importing.columns import COLUMNS, ClientRow
-from clients.importing.problems import Problem
-from clients.importing.reader import CsvReader
-from clients.importing.rules import Rules
+from clients.contract.columns import COLUMNS, ClientRow
+from clients.contract.problems import Problem
+from clients.contract.rules import Rules
+from clients.reading.reader import CsvReader
 
 _KEPT_OUTCOMES = 1_000
 
@@ -50,11 +50,11 @@ class ValidatedRows:
 
     @property
     def problem_counts(self) -> dict[str, int]:
-        """Rows that have a problem, by “column: code”."""
+        """Rows that have a problem, by ProblemKind.key."""
         counts = self._problem_counts.copy()
         for problems, outcome in self._outcomes.items():
-            for column, code, _ in problems:
-                counts[f"{column}: {code}"] += outcome.rows
+            for problem in problems:
+                counts[problem.kind.key] += outcome.rows
         return dict(counts)
 
     def blocks(self) -> Iterator[bytes]:
@@ -107,7 +107,7 @@ class ValidatedRows:
         if len(self._outcomes) == _KEPT_OUTCOMES:
             self._problem_counts = Counter(self.problem_counts)
             self._outcomes.clear()
-        listed = json.dumps([problem._asdict() for problem in problems], ensure_ascii=False)
+        listed = json.dumps([problem.as_stored() for problem in problems], ensure_ascii=False)
         outcome = _Outcome(listed.replace("\\", "\\\\").encode() + self._no_values + b"\n")
         self._outcomes[problems] = outcome
         return outcome

@@ -1,3 +1,8 @@
+"""The tables, and the moves between a run's states, which happen here and nowhere else.
+
+Knows the contract (a column of the clients table follows its rules); knows neither files nor AWS.
+"""
+
 from clients.models.client import Client
 from clients.models.client_change import ClientChange
 from clients.models.import_run import ImportRun

@@ -5,8 +5,8 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Lower, Now
 
-from clients.importing.columns import BY_FIELD
-from clients.importing.rules import Rules
+from clients.contract.columns import BY_FIELD
+from clients.contract.rules import Rules
 
 
 class ClientField(models.CharField):  # type: ignore[type-arg]

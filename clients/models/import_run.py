@@ -9,7 +9,8 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from clients.importing.problems import FileFault, visible
+from clients.contract.problems import FileFault, Statement, visible
+from clients.contract.sentences import sentence
 
 
 class State(models.TextChoices):
@@ -24,7 +25,7 @@ class State(models.TextChoices):
 
 
 # An import that has come to its end; nothing processes it again.
-FINISHED = (State.SUCCEEDED, State.PARTIAL, State.REJECTED, State.SKIPPED, State.UNDONE)
+FINAL = (State.SUCCEEDED, State.PARTIAL, State.REJECTED, State.SKIPPED, State.UNDONE)
 
 # From where a run may move where. A failed run may be claimed again: nothing of it was kept.
 MOVES: dict[State, tuple[State, ...]] = {
@@ -144,10 +145,12 @@ class ImportRun(models.Model):
     rejected = models.IntegerField(default=0)
     bytes_read = models.BigIntegerField(default=0)
     header = models.JSONField(default=list, help_text="The file's column titles.")
-    problem_counts = models.JSONField(default=dict, help_text="Rejected rows by “column: code”.")
-    notices = models.JSONField(default=list)
+    problem_counts = models.JSONField(default=dict, help_text="Rejected rows by ProblemKind.key.")
+    stored_notices = models.JSONField(
+        "notices", db_column="notices", default=list, help_text="What to know of how the file was read."
+    )
     fault_code = models.CharField(max_length=40, blank=True)
-    fault = models.TextField(blank=True)
+    fault_params = models.JSONField(default=dict, help_text="What the sentence of the fault needs.")
     timings = models.JSONField(default=dict, help_text="Seconds per step.")
 
     sample = models.JSONField(
@@ -236,8 +239,23 @@ class ImportRun(models.Model):
         return visible(self.key.rsplit("/", 1)[-1] or self.key)
 
     @property
+    def fault(self) -> str:
+        """Why the file, or the attempt, came to nothing; empty when it didn't."""
+        return sentence(self.fault_code, self.fault_params) if self.fault_code else ""
+
+    @property
+    def fault_for_mail(self) -> str:
+        """The same with nothing in it that stands in the file."""
+        return sentence(self.fault_code, self.fault_params, discreet=True) if self.fault_code else ""
+
+    @property
+    def notices(self) -> list[Statement]:
+        """What the user should know of how the file was read."""
+        return [Statement.from_stored(stored) for stored in self.stored_notices]
+
+    @property
     def is_finished(self) -> bool:
-        return self.state in FINISHED
+        return self.state in FINAL
 
     # --- state moves ------------------------------------------------------------------------------
 
@@ -268,7 +286,7 @@ class ImportRun(models.Model):
                 notification=Notification.NONE,
                 notification_attempts=0,
                 notification_error="",
-                fault="",
+                fault_params={},
                 fault_code="",
                 read=0,
                 bytes_read=0,
@@ -277,12 +295,16 @@ class ImportRun(models.Model):
         self.refresh_from_db()
         return bool(claimed) and self.attempt == seen + 1
 
-    def describe(self, **fields: Any) -> None:
+    def keep_alive(self, **fields: Any) -> None:
         """Note what is learnt on the way (size, options, progress) and renew the lease.
 
         Raises ImpossibleMove when another worker has taken the run over.
         """
         self._update(State.RUNNING, lease_expires_at=_lease_end(), **fields)
+
+    def skip_as_out_of_date(self) -> None:
+        """A newer upload of the same key takes the place of this one."""
+        self.finish(State.SKIPPED, **_fault(Statement.of("out-of-date")), **_NO_COUNTS)
 
     def finish(self, state: State, **fields: Any) -> None:
         """Move to a final state; raises ImpossibleMove if that can't follow or the run was taken over."""
@@ -292,15 +314,24 @@ class ImportRun(models.Model):
 
     def reject(self, fault: FileFault, **fields: Any) -> None:
         """The file's own fault: nothing changed, no retry helps."""
-        self.finish(State.REJECTED, fault_code=fault.code, fault=fault.message, **_NO_COUNTS, **fields)
+        self.finish(State.REJECTED, **_fault(fault.statement), **_NO_COUNTS, **fields)
 
-    def fail(self, code: str, message: str, **fields: Any) -> None:
+    def call_off(self, fault: FileFault, **fields: Any) -> None:
+        """Too many of its rows are faulty: nothing changed, every row is listed."""
+        self.finish(State.REJECTED, **_fault(fault.statement), **fields)
+
+    def fail(self, why: Statement, **fields: Any) -> None:
         """We could not finish and nobody will try again by itself: nothing changed, safe to re-run."""
-        self.finish(State.FAILED, fault_code=code, fault=message, **_NO_COUNTS, **fields)
+        self.finish(State.FAILED, **_fault(why), **_NO_COUNTS, **fields)
 
-    def give_back(self, code: str, message: str) -> None:
+    def give_back(self, why: Statement) -> None:
         """This attempt is over, the event will be delivered again: wait for it."""
-        self._update(State.QUEUED, lease_expires_at=None, fault_code=code, fault=message, **_NO_COUNTS)
+        self._update(
+            State.QUEUED,
+            lease_expires_at=None,
+            **_fault(why),
+            **_NO_COUNTS,
+        )
 
     def undo(self, **fields: Any) -> None:
         """What this run did has been taken back, in the caller's transaction."""
@@ -322,6 +353,10 @@ class ImportRun(models.Model):
 
 
 _NO_COUNTS = {"read": 0, "inserted": 0, "updated": 0, "unchanged": 0, "rejected": 0}
+
+
+def _fault(statement: Statement) -> dict[str, Any]:
+    return {"fault_code": statement.code, "fault_params": dict(statement.params)}
 
 
 def _lease_end() -> Any:

@@ -14,8 +14,9 @@ from typing import Any
 from django.conf import settings
 
 import workers  # noqa: F401 - sets Django up
-from clients import dispatch
-from clients.importing import run, stored
+from clients.aws import functions
+from clients.importing import job
+from clients.reading import source
 
 _asked: list[dict[str, Any]] = []
 
@@ -32,8 +33,8 @@ class Context:
 
 def _shorten_times() -> None:
     """Small files must take as many steps as large ones, and nobody wants to wait."""
-    stored._BLOCK = 1024
-    run._TURN_SECONDS = 0.0
+    source._BLOCK = 1024
+    job._TURN_SECONDS = 0.0
     settings.IMPORT_LEASE_SECONDS = 2
     settings.IMPORT_RETRY_SECONDS = 2
     settings.EMAIL_BACKEND = "tests.chaos.mailbox.Backend"
@@ -65,7 +66,7 @@ def _serve(connection: socket.socket) -> None:
 
 def main() -> None:
     _shorten_times()
-    dispatch.invoke = _ask
+    functions.invoke = _ask
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     orders = socket.socket(fileno=int(sys.argv[1]))

@@ -4,9 +4,8 @@ from typing import Any
 
 from django.db import close_old_connections
 
-from clients.importing import reconcile as reconciler
-from clients.importing.problems import ImportFailed
-from clients.importing.retry import describe
+from clients.errors import ImportFailed, describe
+from clients.upkeep import reconcile as reconciler
 
 
 def reconcile(event: dict[str, Any], context: Any) -> dict[str, Any]:

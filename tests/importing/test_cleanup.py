@@ -12,11 +12,11 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from clients import storage
-from clients.importing import cleanup
+from clients.aws import storage
+from clients.aws.storage import StoredVersion
 from clients.models import ImportRun, RejectedRow
 from clients.models.import_run import Mode, State
-from clients.storage import StoredVersion
+from clients.upkeep import cleanup
 from workers import file_cleaner
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -78,11 +78,11 @@ def test_promise_22_a_file_stays_at_23_59_and_goes_at_24_01(
     imported(bucket, "a.csv", put(bucket, "a.csv"), State.SUCCEEDED)
     uploaded = uploaded_at("a.csv")
 
-    early = cleanup.clean(now=uploaded + DAY - MINUTE)
+    early = cleanup.clean_up(now=uploaded + DAY - MINUTE)
     assert names(bucket) == ["a.csv"]
     assert (early.deleted, early.kept) == (0, {cleanup.NEWER: 1})
 
-    late = cleanup.clean(now=uploaded + DAY + MINUTE)
+    late = cleanup.clean_up(now=uploaded + DAY + MINUTE)
     assert names(bucket) == []
     assert (late.deleted, late.deleted_bytes, late.kept) == (1, 1, {})
 
@@ -107,7 +107,7 @@ def test_promise_22_only_what_is_done_with_goes(
     bucket = request.getfixturevalue("bucket" if versioned else "plain_bucket")
     imported(bucket, "a.csv", put(bucket, "a.csv"), state)
 
-    report = cleanup.clean(now=timezone.now() + 2 * DAY)
+    report = cleanup.clean_up(now=timezone.now() + 2 * DAY)
 
     assert names(bucket) == ([] if not reason else ["a.csv"])
     assert report.kept == ({} if not reason else {reason: 1})
@@ -118,7 +118,7 @@ def test_promise_22_a_file_that_was_only_previewed_was_never_imported(bucket: st
     imported(bucket, "a.csv", put(bucket, "a.csv"), State.SUCCEEDED, mode=Mode.PREVIEW)
     put(bucket, "b.csv")
 
-    report = cleanup.clean(now=timezone.now() + 2 * DAY)
+    report = cleanup.clean_up(now=timezone.now() + 2 * DAY)
 
     assert report.kept == {cleanup.NEVER_IMPORTED: 2}
     assert names(bucket) == ["a.csv", "b.csv"]
@@ -134,7 +134,7 @@ def test_promise_22_the_latest_import_of_a_version_decides(bucket: str) -> None:
         for state in states:
             imported(bucket, name, answer, state)
 
-    cleanup.clean(now=timezone.now() + 2 * DAY)
+    cleanup.clean_up(now=timezone.now() + 2 * DAY)
 
     assert names(bucket) == ["done-and-again-in-work.csv", "done-then-failed.csv"]
 
@@ -143,7 +143,7 @@ def test_promise_22_an_older_version_goes_and_the_newer_one_stays(bucket: str) -
     imported(bucket, "a.csv", put(bucket, "a.csv", b"old"), State.SUCCEEDED)
     newer = put(bucket, "a.csv", b"new")
 
-    report = cleanup.clean(now=timezone.now() + 2 * DAY)
+    report = cleanup.clean_up(now=timezone.now() + 2 * DAY)
 
     assert report.kept == {cleanup.NEVER_IMPORTED: 1}
     kept = boto3.client("s3").get_object(Bucket=bucket, Key="client-data/uploads/a.csv")
@@ -156,7 +156,7 @@ def test_promise_22_the_same_content_uploaded_again_is_another_upload(plain_buck
     answer = put(plain_bucket, "a.csv")
     imported(plain_bucket, "a.csv", answer, State.SUCCEEDED, event_at=timezone.now() - MINUTE)
 
-    report = cleanup.clean(now=timezone.now() + 2 * DAY)
+    report = cleanup.clean_up(now=timezone.now() + 2 * DAY)
 
     assert report.kept == {cleanup.NEVER_IMPORTED: 1}
     assert names(plain_bucket) == ["a.csv"]
@@ -166,7 +166,7 @@ def test_promise_22_objects_elsewhere_in_the_bucket_and_folders_are_left_alone(b
     boto3.client("s3").put_object(Bucket=bucket, Key="other/a.csv", Body=b"x")
     put(bucket, "folder/", b"")
 
-    report = cleanup.clean(now=timezone.now() + 2 * DAY)
+    report = cleanup.clean_up(now=timezone.now() + 2 * DAY)
 
     assert (report.deleted, report.kept) == (0, {})
     assert names(bucket) == ["folder/"]
@@ -178,8 +178,8 @@ def test_a_delete_marker_goes_when_nothing_is_left_under_it(bucket: str) -> None
         boto3.client("s3").delete_object(Bucket=bucket, Key=settings.IMPORT_PREFIX + name)
     later = timezone.now() + 2 * DAY
 
-    first = cleanup.clean(now=later)
-    second = cleanup.clean(now=later)
+    first = cleanup.clean_up(now=later)
+    second = cleanup.clean_up(now=later)
 
     assert (first.deleted, first.deleted_markers, second.deleted_markers) == (1, 0, 1)
     # Without its marker the failed file would come back to life.
@@ -194,7 +194,7 @@ def test_a_key_whose_versions_stretch_over_pages_keeps_its_marker(
     imported(bucket, "a.csv", put(bucket, "a.csv"), State.FAILED)
     boto3.client("s3").delete_object(Bucket=bucket, Key=settings.IMPORT_PREFIX + "a.csv")
 
-    report = cleanup.clean(now=timezone.now() + 2 * DAY)
+    report = cleanup.clean_up(now=timezone.now() + 2 * DAY)
 
     assert report.deleted_markers == 0
     assert names(bucket) == ["a.csv", "a.csv"]
@@ -209,7 +209,7 @@ def test_more_objects_than_a_page_go_with_one_query_a_page(
         imported(bucket, name, answer, State.FAILED if name == "020.csv" else State.SUCCEEDED)
 
     with django_assert_num_queries(4 + 1):  # four pages, and the look for cells to purge
-        report = cleanup.clean(now=timezone.now() + 2 * DAY)
+        report = cleanup.clean_up(now=timezone.now() + 2 * DAY)
 
     assert (report.deleted, names(bucket)) == (34, ["020.csv"])
 
@@ -246,7 +246,7 @@ def test_more_than_a_hundred_thousand_objects_go_in_one_cleaning_with_memory_for
     monkeypatch.setattr(storage, "list_versions", pages)
     monkeypatch.setattr(storage, "delete_versions", delete)
     before = psutil.Process().memory_info().rss
-    report = cleanup.clean(now=uploaded + 2 * DAY)
+    report = cleanup.clean_up(now=uploaded + 2 * DAY)
     grown = psutil.Process().memory_info().rss - before
 
     assert (report.deleted, report.kept) == (count - 101, {cleanup.FAILED: 101})
@@ -271,7 +271,7 @@ def test_an_object_that_s3_refuses_to_delete_is_reported(bucket: str) -> None:
         patch.setattr(settings, "IMPORT_BUCKET", locked)
         imported(locked, "locked.csv", kept, State.SUCCEEDED)
         imported(locked, "free.csv", gone, State.SUCCEEDED)
-        report = cleanup.clean(now=timezone.now() + 2 * DAY)
+        report = cleanup.clean_up(now=timezone.now() + 2 * DAY)
 
         assert names(locked) == ["locked.csv"]
     assert (report.deleted, report.failures) == (1, 1)
@@ -282,7 +282,7 @@ def test_an_object_that_s3_refuses_to_delete_is_reported(bucket: str) -> None:
 def test_cleaning_stops_when_the_time_runs_out_and_says_so(bucket: str) -> None:
     imported(bucket, "a.csv", put(bucket, "a.csv"), State.SUCCEEDED)
 
-    report = cleanup.clean(now=timezone.now() + 2 * DAY, deadline=0.0)
+    report = cleanup.clean_up(now=timezone.now() + 2 * DAY, deadline=0.0)
 
     assert not report.complete
     assert names(bucket) == ["a.csv"]
@@ -307,7 +307,7 @@ def test_cells_of_rejected_rows_are_erased_after_their_time_and_the_audit_stays(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cleanup, "_ROWS_PER_STATEMENT", 2)
-        report = cleanup.clean(now=now)
+        report = cleanup.clean_up(now=now)
 
     assert report.purged_rows == 3
     assert set(old.rejected_rows.values_list("line", "cells")) == {(2, None), (3, None), (4, None)}
@@ -315,7 +315,7 @@ def test_cells_of_rejected_rows_are_erased_after_their_time_and_the_audit_stays(
     assert not young.rejected_rows.filter(cells=None).exists()
     old.refresh_from_db()
     assert old.cells_purged_at == now
-    assert cleanup.clean(now=now).purged_rows == 0
+    assert cleanup.clean_up(now=now).purged_rows == 0
 
 
 def test_cells_are_kept_for_ever_when_the_setting_is_zero(bucket: str, settings: Settings) -> None:
@@ -325,7 +325,7 @@ def test_cells_are_kept_for_ever_when_the_setting_is_zero(bucket: str, settings:
     )
     RejectedRow.objects.create(run=run, line=2, cells=["Jane"], problems=[])
 
-    assert cleanup.clean().purged_rows == 0
+    assert cleanup.clean_up().purged_rows == 0
 
 
 class Context:

@@ -15,23 +15,21 @@ from django.db import connection
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from clients.importing import lines
-from clients.importing.columns import (
+from clients.contract.columns import (
     BY_FIELD,
     COLUMNS,
-    DEFAULT_LAYOUT,
     TITLES,
-    layout_of,
-    neutralise,
-    restore,
 )
-from clients.importing.problems import FileFault
-from clients.importing.reader import CsvReader
-from clients.importing.rules import Rules
-from clients.importing.stored import Limits
+from clients.contract.formulas import neutralise, restore
+from clients.contract.layout import DEFAULT_LAYOUT, layout_of
+from clients.contract.problems import FileFault
+from clients.contract.rules import Rules
 from clients.importing.validation import ValidatedRows
 from clients.models import Client, ClientChange, RejectedRow
 from clients.models.import_run import ImportRun, State
+from clients.reading import lines
+from clients.reading.reader import CsvReader
+from clients.reading.source import Limits
 from tests.importing.conftest import ImportBytes
 
 STATUSES = ("Active", "Inactive")

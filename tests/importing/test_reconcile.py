@@ -9,9 +9,9 @@ from django.core import mail
 from django.utils import timezone
 from pytest_django import Settings
 
-from clients.importing.reconcile import reconcile
 from clients.models import Client, ImportRun
 from clients.models.import_run import Notification, State, Trigger
+from clients.upkeep.reconcile import reconcile
 from tests.events import Context, asked, put
 from workers import import_processor
 
@@ -156,7 +156,7 @@ def test_an_object_is_left_to_its_event_first(settings: Settings) -> None:
 
 
 def test_a_call_does_a_bounded_amount_of_work_and_the_next_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clients.importing.reconcile._AT_MOST", 2)
+    monkeypatch.setattr("clients.upkeep.reconcile._AT_MOST", 2)
     for number in range(3):
         put(f"{number}.csv", CSV)
 

@@ -10,7 +10,7 @@ import yaml
 from django.utils import timezone
 from pytest_django import Settings
 
-from clients import metrics
+from clients.aws import metrics
 from clients.models import ImportRun
 from clients.models.import_run import State
 from tests.infra.conftest import ROOT

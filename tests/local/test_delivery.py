@@ -12,11 +12,12 @@ import pytest
 from botocore.awsrequest import AWSResponse, HeadersDict
 from django.conf import settings
 
-from clients.dispatch import invoke
-from clients.importing.problems import ImportFailed
+from clients.aws.functions import WorkerFunction, invoke
+from clients.errors import ImportFailed
 from clients.models import ImportRun
 from clients.models.import_run import State
-from local.delivery import Context, Delivery, UnknownCommand, dispatch
+from local.delivery import Context, Delivery
+from workers import entry
 
 
 @pytest.fixture
@@ -170,11 +171,11 @@ def test_events_are_processed_side_by_side(sqs: Any) -> None:
 
 @pytest.mark.parametrize("event", [{}, [], 1, None, {"Event": "s3:TestEvent"}, {"detail": {}}])
 def test_unknown_payloads_are_harmless(event: Any) -> None:
-    assert dispatch(event, Context("request", "stream")) is None
+    assert entry.handler(event, Context("request", "stream")) == {"runs": []}
 
 
 def test_unknown_records_are_harmless() -> None:
-    assert dispatch({"Records": [None, {}, {"s3": 1}]}, Context("request", "stream")) == {"runs": []}
+    assert entry.handler({"Records": [None, {}, {"s3": 1}]}, Context("request", "stream")) == {"runs": []}
 
 
 def test_what_is_no_json_does_not_stop_the_loop(sqs: Any) -> None:
@@ -189,15 +190,15 @@ def test_what_is_no_json_does_not_stop_the_loop(sqs: Any) -> None:
     "command", ["os.system", "workers.nothing.at_all", "workers.import_processor.nothing", "workers.", ""]
 )
 def test_only_functions_of_the_workers_can_be_called(command: str) -> None:
-    with pytest.raises(UnknownCommand):
-        dispatch({"command": command}, Context("request", "stream"))
+    with pytest.raises(ImportFailed, match="There is no"):
+        entry.handler({"command": command}, Context("request", "stream"))
 
 
 def test_an_invocation_of_an_unknown_function_ends_in_the_dead_letter_queue(sqs: Any) -> None:
-    invoke("os.system", run=1)
+    _send(sqs, json.dumps({"command": "os.system", "run": 1}))
     with Delivery(poll=0, pause=0):
         [letter] = _wait(lambda: _dead_letters(sqs))
-    assert "no function 'os.system'" in letter["MessageAttributes"]["ErrorMessage"]["StringValue"]
+    assert "There is no 'os.system'" in letter["MessageAttributes"]["ErrorMessage"]["StringValue"]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -207,7 +208,7 @@ def test_an_invocation_reaches_the_worker_with_its_payload(sqs: Any, bucket: str
         Bucket=bucket, Key=key, Body=b"Name,Email,Company,Status\nA,a@x.com,C,Active\n"
     )
     run = ImportRun.objects.create(bucket=bucket, key=key)
-    invoke("workers.import_processor.run_queued", run=run.pk)
+    invoke(WorkerFunction.RUN_QUEUED, run=run.pk)
     with Delivery(poll=0):
         assert _wait(lambda: ImportRun.objects.filter(pk=run.pk, state=State.SUCCEEDED).exists())
     run.refresh_from_db()
@@ -231,7 +232,7 @@ def test_on_aws_an_invocation_is_asynchronous(settings: Any, monkeypatch: pytest
 
     monkeypatch.setattr(boto3, "client", client)
     settings.LOCAL = False
-    invoke("workers.import_processor.run_queued", run=5)
+    invoke(WorkerFunction.RUN_QUEUED, run=5)
     assert sent["FunctionName"] == settings.IMPORT_FUNCTION
     assert sent["InvocationType"] == "Event"
     assert json.loads(sent["Payload"]) == {"command": "workers.import_processor.run_queued", "run": 5}

@@ -17,13 +17,13 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
-from clients import notifications
-from clients.importing.columns import neutralise, restore
-from clients.importing.problems import FileFault
-from clients.importing.reader import CsvReader
-from clients.importing.stored import Limits
+from clients.contract.formulas import neutralise, restore
+from clients.contract.problems import FileFault
 from clients.models import Client, ImportRun, RejectedRow
 from clients.models.import_run import Notification, State
+from clients.reading.reader import CsvReader
+from clients.reading.source import Limits
+from clients.reporting import mails
 from tests.events import Context, put
 from workers import import_processor
 
@@ -195,9 +195,9 @@ def test_promise_21_a_mail_that_ses_refuses_leaves_the_import_alone_and_goes_out
     assert run.notification_claimed_until > timezone.now()  # the pause before the next try
 
     boto3.client("ses").verify_email_identity(EmailAddress="unknown@clientdomain.com")
-    assert not notifications.send(run)
+    assert not mails.send(run)
     ImportRun.objects.update(notification_claimed_until=timezone.now())
-    assert notifications.send(run)
+    assert mails.send(run)
     run.refresh_from_db()
     assert (run.notification, run.notification_error) == (Notification.SENT, "")
 

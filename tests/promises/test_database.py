@@ -12,11 +12,11 @@ from django.core import mail
 from django.db import OperationalError, connection, connections
 from pytest_django import Settings
 
-from clientimport import env
 from clientimport.database.base import DatabaseWrapper
-from clients.importing.loader import Staging
-from clients.importing.problems import ImportFailed
+from clients.aws import secrets
+from clients.errors import ImportFailed
 from clients.importing.retry import is_transient
+from clients.importing.staging import Staging
 from clients.importing.validation import ValidatedRows
 from clients.models import Client, ImportRun
 from clients.models.import_run import State
@@ -287,7 +287,7 @@ class Login:
 @pytest.fixture
 def login(transactional_other: Other) -> Iterator[Login]:
     """The embedded server trusts everybody: a line of its pg_hba.conf makes it ask this one's password."""
-    env._secrets.clear()
+    secrets._secrets.clear()
     secret = boto3.client("secretsmanager").create_secret(Name="rds", SecretString="-")["ARN"]
     with transactional_other() as cursor:
         cursor.execute("SHOW hba_file")
@@ -312,14 +312,14 @@ def login(transactional_other: Other) -> Iterator[Login]:
                 cursor.execute("SELECT pg_reload_conf()")
                 cursor.connection.commit()
     boto3.client("secretsmanager").delete_secret(SecretId=secret, ForceDeleteWithoutRecovery=True)
-    env._secrets.clear()
+    secrets._secrets.clear()
 
 
 @pytest.fixture
 def fetches(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Every look at the secret: whether it was forced past the cache."""
     seen: list[bool] = []
-    original = env.resolve_secret
+    original = secrets.resolve_secret
 
     def counted(value: str, *, refetch: bool = False) -> str:
         seen.append(refetch)

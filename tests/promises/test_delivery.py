@@ -17,11 +17,12 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from clientimport.logs import JsonFormatter
-from clients import notifications, storage
-from clients.importing.loader import Staging
-from clients.importing.problems import ImportFailed
+from clients.aws import storage
+from clients.errors import ImportFailed
+from clients.importing.staging import Staging
 from clients.models import Client, ImportRun
 from clients.models.import_run import ImpossibleMove, Notification, State
+from clients.reporting import mails
 from tests.events import Context, event_of, merged, put
 from workers import import_processor
 
@@ -250,7 +251,7 @@ def test_a_failed_run_that_is_begun_anew_has_no_mail_about_its_failure_any_more(
 
     assert run.claim("redrive")
 
-    assert not notifications.send(run)
+    assert not mails.send(run)
     assert mail.outbox == []
 
 
@@ -266,9 +267,9 @@ def test_a_late_sender_can_not_mark_the_mail_of_the_next_attempt_as_sent(
 
     with monkeypatch.context() as patch:
         patch.setattr(EmailMultiAlternatives, "send", redriven_meanwhile)
-        notifications.send(run)
+        mails.send(run)
 
-    assert notifications.send(ImportRun.objects.get())
+    assert mails.send(ImportRun.objects.get())
     assert len(mail.outbox) == 1
 
 
@@ -341,7 +342,7 @@ def test_promise_20_no_personal_data_in_logs_errors_and_mails(
     assert "finished" in logged
     sent = "\n".join(f"{m.subject} {m.body} {getattr(m, 'alternatives', None)}" for m in mail.outbox)
     assert "line 3" in sent
-    audit = json.dumps(list(ImportRun.objects.values("fault", "notices", "problem_counts")))
+    audit = json.dumps(list(ImportRun.objects.values("fault_params", "stored_notices", "problem_counts")))
     for secret in secrets:
         assert secret not in logged
         assert secret not in str(raised.value)

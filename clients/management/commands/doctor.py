@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from clients import doctor
+from clients.upkeep import doctor
 
 
 class Command(BaseCommand):

@@ -11,12 +11,11 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, ProgrammingError
 from tqdm import tqdm
 
+from clients.errors import ImportFailed, describe
 from clients.importing import service
 from clients.importing.invocation import Invocation
-from clients.importing.problems import ImportFailed
-from clients.importing.retry import describe
 from clients.models.import_run import ConflictPolicy, ImportRun, Mode, State
-from clients.reports import as_text, report
+from clients.reporting.reports import as_text, report
 
 EXIT_CODES = {
     State.SUCCEEDED: 0,

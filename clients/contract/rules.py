@@ -10,8 +10,10 @@ from operator import call
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
-from clients.importing.columns import BY_FIELD, COLUMNS, ClientRow, Column, Layout, LineTest, restore
-from clients.importing.problems import MalformedRow, Problem
+from clients.contract.columns import BY_FIELD, COLUMNS, ClientRow, Column
+from clients.contract.formulas import restore
+from clients.contract.layout import Layout
+from clients.contract.problems import Problem
 
 # C0 and C1 controls that are no white space, and the bidirectional embeddings, overrides and isolates.
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -64,6 +66,14 @@ def _canonical_forms(statuses: Sequence[str], word: str, delimiter: str = "") ->
     }
 
 
+LineTest = Callable[[bytes], object]
+"""Tells whether a line of a file, its break included, is one row that needs no further look."""
+
+
+class MalformedRow(list[str]):
+    """A line that quotes its cells in a way that can be read in more than one; holds it as one cell."""
+
+
 class Rules:
     """The rules for one list of statuses. What is asked a million times is made ready once."""
 
@@ -71,7 +81,7 @@ class Rules:
         self._spellings = statuses
         self._statuses = {status.casefold(): status for status in statuses}
         self._invalid_status = Problem(
-            BY_FIELD["status"].title, "invalid-status", f"Status must be one of: {', '.join(statuses)}."
+            BY_FIELD["status"].title, "invalid-status", (("statuses", ", ".join(statuses)),)
         )
         forms = _canonical_forms(statuses, _WORD)
         # For each column what gives None for a cell that isn't in canonical form.
@@ -108,7 +118,7 @@ class Rules:
     def clean_row(self, cells: Sequence[str], layout: Layout) -> ClientRow | list[Problem]:
         """A whole row in canonical form, or every problem that it has."""
         if isinstance(cells, MalformedRow):
-            return [Problem("", "quote", cells.message)]
+            return [Problem("", "quote")]
         if len(cells) != len(layout.header) and (problem := _wrong_number_of_cells(cells, layout)):
             return [problem]
         picked = layout.pick(cells)
@@ -125,19 +135,8 @@ class Rules:
         return (text, self._invalid_status) if status is None else (status, None)
 
 
-_CONTROL_CHARACTER = {
-    column.field: Problem(
-        column.title,
-        "control-character",
-        f"{column.title} contains a control character that can't be seen. "
-        "Type the cell anew and upload the row again.",
-    )
-    for column in COLUMNS
-}
-_MISSING = {
-    column.field: Problem(column.title, "missing", f"{column.title} is empty. Fill it in.")
-    for column in COLUMNS
-}
+_CONTROL_CHARACTER = {column.field: Problem(column.title, "control-character") for column in COLUMNS}
+_MISSING = {column.field: Problem(column.title, "missing") for column in COLUMNS}
 
 
 def _wrong_number_of_cells(cells: Sequence[str], layout: Layout) -> Problem | None:
@@ -145,27 +144,13 @@ def _wrong_number_of_cells(cells: Sequence[str], layout: Layout) -> Problem | No
     count = len(cells)
     if count > layout.width and not any(map(str.strip, cells[layout.width :])):
         return None
-    word = "cell" if count == 1 else "cells"
-    return Problem(
-        "",
-        "cell-count",
-        f"The row has {count} {word}, the header has {layout.width}. "
-        + (
-            "Fill in what is missing; an empty cell still needs its delimiter."
-            if count < layout.width
-            else "Put a cell that contains the delimiter between double quotes."
-        ),
-    )
+    return Problem("", "cell-count", (("cells", count), ("columns", layout.width)))
 
 
 def _too_long(column: Column, text: str) -> Problem | None:
     if len(text) <= column.max_length:
         return None
-    return Problem(
-        column.title,
-        "too-long",
-        f"{column.title} has {len(text)} characters; at most {column.max_length} are allowed. Shorten it.",
-    )
+    return Problem(column.title, "too-long", (("length", len(text)), ("limit", column.max_length)))
 
 
 def _clean_text(column: Column, text: str) -> tuple[str, Problem | None]:
@@ -189,17 +174,11 @@ def _clean_email(column: Column, text: str) -> tuple[str, Problem | None]:
 
 
 _CANONICAL_EMAIL = re.compile(_canonical_forms([], _WORD)["email"]).fullmatch
-_INVALID_EMAIL = Problem(
-    BY_FIELD["email"].title,
-    "invalid-email",
-    "Email is not a valid address. Write it like name@example.com, one address in the cell.",
-)
+_INVALID_EMAIL = Problem(BY_FIELD["email"].title, "invalid-email")
 _INVALID_PHONE = Problem(
     BY_FIELD["phone"].title,
     "invalid-phone",
-    "Phone is not a phone number. Use digits, with a + in front if need be, "
-    f"{_PHONE_MIN} to {BY_FIELD['phone'].max_length} characters in all (spaces, dots, dashes and brackets "
-    "are not counted), or leave the cell empty.",
+    (("least", _PHONE_MIN), ("limit", BY_FIELD["phone"].max_length)),
 )
 
 

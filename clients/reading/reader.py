@@ -18,19 +18,12 @@ from typing import NamedTuple
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
-from clients.importing.columns import (
-    COLUMNS,
-    DEFAULT_LAYOUT,
-    TITLES,
-    Layout,
-    LineTest,
-    column_of,
-    layout_of,
-)
-from clients.importing.lines import Block, BlockLines, TextLines, row_too_long
-from clients.importing.problems import FileFault, MalformedRow
-from clients.importing.stored import ByteStream, Limits, StoredFile
-from clients.importing.syntax import (
+from clients.contract.columns import COLUMNS, TITLES, column_of
+from clients.contract.layout import DEFAULT_LAYOUT, Layout, layout_of
+from clients.contract.problems import FileFault, Statement
+from clients.contract.rules import LineTest, MalformedRow
+from clients.reading.lines import Block, BlockLines, TextLines, row_too_long
+from clients.reading.records import (
     LINE_BREAK,
     first_record,
     is_blank,
@@ -39,6 +32,7 @@ from clients.importing.syntax import (
     parse_record,
     unclosed_quote,
 )
+from clients.reading.source import ByteStream, Limits, StoredFile
 
 _DELIMITERS = (",", ";", "\t", "|")
 
@@ -72,7 +66,7 @@ class CsvReader:
         self.limits = limits or Limits()
         self.rows = 0
         self._file = StoredFile(stream, self.limits)
-        self._notices: list[str] = []
+        self._notices: list[Statement] = []
         self._text = TextLines(self._file, self.limits.row_characters)
         self._blocks = iter(self._text)
         self.delimiter, self.layout, self._headed = self._look_at_first_line()
@@ -90,17 +84,14 @@ class CsvReader:
         return self._file.sha256
 
     @property
-    def notices(self) -> list[str]:
-        """Sentences about how the file was read."""
+    def notices(self) -> list[Statement]:
+        """What the user should know of how the file was read."""
         count, first = self._text.not_utf8, self._text.first_not_utf8
         if not count:
             return self._notices
-        lines = f"Line {first} is" if count == 1 else f"{count:,} lines, the first of them line {first}, are"
-        return [
-            *self._notices,
-            f"{lines} not UTF-8, so Windows-1252 was assumed there. Check names with accents; "
-            "saving the file as “CSV UTF-8” avoids this.",
-        ]
+        if count == 1:
+            return [*self._notices, Statement.of("line-assumed-windows-1252", line=first)]
+        return [*self._notices, Statement.of("lines-assumed-windows-1252", lines=count, line=first)]
 
     def __iter__(self) -> Iterator[Batch]:
         """Every row as its cells."""
@@ -131,7 +122,7 @@ class CsvReader:
             delimiters = separator[1].decode()
             block = Block(block.first + 1, block.text[separator.end() :], block.lines[1:])
         if not block.text.strip():
-            raise FileFault("empty", "The file is empty. Export it again and check it before you upload it.")
+            raise FileFault("empty")
         self._blocks = chain([block], self._blocks)
         lines = [line.decode() for line in block.lines]
         firsts = {delimiter: first_record(lines, delimiter) for delimiter in delimiters}
@@ -140,10 +131,7 @@ class CsvReader:
         if known[best] < 2:
             for delimiter, cells in firsts.items():
                 if _is_client(cells):
-                    self._notices.append(
-                        "The file has no header line; its columns were read in the order "
-                        f"{', '.join(TITLES)}."
-                    )
+                    self._notices.append(Statement.of("no-header", titles=", ".join(TITLES)))
                     return delimiter, DEFAULT_LAYOUT, False
         return best, self._layout_of(firsts[best], block.first), True
 
@@ -155,7 +143,7 @@ class CsvReader:
             names = [f"“{title[:40]}”" if title else "one without a name" for title in layout.unknown]
             more = f" and {len(names) - 10} more" if len(names) > 10 else ""
             self._notices.append(
-                f"Columns that are not part of a client were ignored: {', '.join(names[:10])}{more}."
+                Statement.of("columns-ignored", titles=f"{', '.join(names[:10])}{more}", count=len(names))
             )
         return layout
 
@@ -271,17 +259,10 @@ class CsvReader:
                     raise row_too_long(line, self.limits.row_characters)
 
     def _too_many_cells(self, line: int, count: int) -> FileFault:
-        return FileFault(
-            "too-many-cells",
-            f"Line {line} has {count:,} cells; at most {self.limits.cells_per_row:,} are allowed. "
-            "Check the delimiter, and remove columns that are not needed.",
-        )
+        return FileFault("too-many-cells", line=line, cells=count, limit=self.limits.cells_per_row)
 
     def _too_many_rows(self) -> FileFault:
-        return FileFault(
-            "too-many-rows",
-            f"The file has more than {self.limits.rows:,} rows. Split it and upload the parts.",
-        )
+        return FileFault("too-many-rows", limit=self.limits.rows)
 
 
 def _without_header(batches: Iterator[Batch]) -> Iterator[Batch]:

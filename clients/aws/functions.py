@@ -1,14 +1,23 @@
-"""Asking the worker function for something without waiting for it."""
+"""Asking the worker for something without waiting; the one place that names its functions."""
 
 import json
+from enum import StrEnum
 from typing import Any
 
 import boto3
 from django.conf import settings
 
 
-def invoke(command: str, **payload: Any) -> None:
-    """Have the worker run `command` (a dotted function of `workers`) with `payload` in its event.
+class WorkerFunction(StrEnum):
+    """The functions of `workers` that the domain asks for, by their dotted names."""
+
+    IMPORT_UPLOADS = "workers.import_processor.handler"
+    RUN_QUEUED = "workers.import_processor.run_queued"
+    UNDO = "workers.undo.handler"
+
+
+def invoke(command: WorkerFunction, **payload: Any) -> None:
+    """Have the worker run `command` with `payload` in its event.
 
     On AWS an asynchronous invocation of the Lambda function, on the local platform a message to the queue
     that its delivery loop reads; both deliver at least once. Raises botocore's errors when nobody takes it.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
 
-from clients.importing.problems import FileFault
+from clients.contract.problems import FileFault
 
 # Bytes read, and at most decompressed, in one step. What comes of a block has to fit into a socket's buffer:
 # the server then stages it while the next one is validated (1.4 s for a million rows, with 256 KB 2.5).
@@ -78,20 +78,13 @@ class StoredFile:
         for block in _gunzip(blocks):
             total += len(block)
             if total > self.limits.decompressed_bytes:
-                raise FileFault(
-                    "too-large-unpacked",
-                    f"Unpacked, the file is larger than {_size(self.limits.decompressed_bytes)}. "
-                    "Split it and upload the parts.",
-                )
+                raise FileFault("too-large-unpacked", limit=_size(self.limits.decompressed_bytes))
             yield block
 
 
 def too_large(limit: int) -> FileFault:
     """The fault of a file whose stored size is past the limit, in bytes."""
-    return FileFault(
-        "too-large",
-        f"The file is larger than {_size(limit)}. Split it and upload the parts.",
-    )
+    return FileFault("too-large", limit=_size(limit))
 
 
 def _size(count: int) -> str:
@@ -118,33 +111,27 @@ def _gunzip(blocks: Iterator[bytes]) -> Iterator[bytes]:
             while not unpacker.eof and (more := unpacker.decompress(b"", _BLOCK)):
                 yield more
     except zlib.error:
-        raise FileFault(
-            "gzip-damaged", "The compressed file is damaged. Compress it again and upload it once more."
-        ) from None
+        raise FileFault("gzip-damaged") from None
     if not unpacker.eof:
-        raise FileFault(
-            "gzip-truncated",
-            "The compressed file ends too early: part of it is missing. Upload it once more.",
-        )
+        raise FileFault("gzip-truncated")
 
 
-_SPREADSHEET = "Open it in your spreadsheet program, save it as “CSV UTF-8”, and upload that file."
-_EXPORT = "Export the clients as a CSV file and upload that."
+# The first bytes of files that aren't CSV, the fault's code, and what to call them.
 _KINDS = (
-    (b"PK\x03\x04", "an Excel workbook or another zip archive", _SPREADSHEET),
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook (.xls)", _SPREADSHEET),
-    (b"%PDF", "a PDF document", _EXPORT),
-    (b"\x89PNG", "a PNG image", _EXPORT),
-    (b"\xff\xd8\xff", "a JPEG image", _EXPORT),
-    (b"GIF8", "a GIF image", _EXPORT),
-    (b"{\\rtf", "an RTF document", _EXPORT),
-    (b"PAR1", "a Parquet file", _EXPORT),
-    (b"SQLite format 3", "an SQLite database", _EXPORT),
-    (b"\x1f\x8b", "a compressed file inside a compressed file", "Compress it only once."),
-    (b"BZh", "a bzip2 archive", "Compress it with gzip, or not at all."),
-    (b"7z\xbc\xaf", "a 7-Zip archive", "Compress it with gzip, or not at all."),
-    (b"\xff\xfe\x00\x00", "UTF-32 text", _SPREADSHEET),
-    (b"\x00\x00\xfe\xff", "UTF-32 text", _SPREADSHEET),
+    (b"PK\x03\x04", "not-csv", "an Excel workbook or another zip archive"),
+    (b"\xd0\xcf\x11\xe0", "not-csv", "an old Excel workbook (.xls)"),
+    (b"%PDF", "not-csv", "a PDF document"),
+    (b"\x89PNG", "not-csv", "a PNG image"),
+    (b"\xff\xd8\xff", "not-csv", "a JPEG image"),
+    (b"GIF8", "not-csv", "a GIF image"),
+    (b"{\\rtf", "not-csv", "an RTF document"),
+    (b"PAR1", "not-csv", "a Parquet file"),
+    (b"SQLite format 3", "not-csv", "an SQLite database"),
+    (b"\x1f\x8b", "compressed-twice", ""),
+    (b"BZh", "not-csv", "a bzip2 archive"),
+    (b"7z\xbc\xaf", "not-csv", "a 7-Zip archive"),
+    (b"\xff\xfe\x00\x00", "not-csv", "UTF-32 text"),
+    (b"\x00\x00\xfe\xff", "not-csv", "UTF-32 text"),
 )
 
 
@@ -155,13 +142,13 @@ def _known_as_text(blocks: Iterator[bytes]) -> Iterator[bytes]:
         head += block
         if len(head) >= 64:
             break
-    for magic, kind, advice in _KINDS:
+    for magic, code, kind in _KINDS:
         if head.startswith(magic):
-            raise FileFault("not-csv", f"The file is {kind}, not a CSV file. {advice}")
+            raise FileFault(code, kind=kind)
     if re.match(rb"\s*<(!doctype|html|\?xml)", head, re.IGNORECASE):
-        raise FileFault("not-csv", f"The file is a web page or XML, not a CSV file. {_EXPORT}")
+        raise FileFault("not-csv", kind="a web page or XML")
     if not head.startswith((b"\xff\xfe", b"\xfe\xff")) and head[:64].count(0) > len(head[:64]) // 4:
-        raise FileFault("not-text", f"The file is not text that can be read as CSV. {_SPREADSHEET}")
+        raise FileFault("not-text")
     return chain([head], blocks)
 
 
@@ -183,8 +170,4 @@ def _from_utf16(blocks: Iterator[bytes]) -> Iterator[bytes]:
             yield decoder.decode(block).encode()
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
-        raise FileFault(
-            "utf-16-damaged",
-            "The file begins as UTF-16 text but is damaged or cut short. "
-            "Save it again as “CSV UTF-8” and upload that file.",
-        ) from None
+        raise FileFault("utf-16-damaged") from None

@@ -3,7 +3,7 @@
 import csv
 import re
 
-from clients.importing.problems import FileFault
+from clients.contract.problems import FileFault
 
 LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
@@ -46,11 +46,7 @@ def is_unclosed(record: str, position: int) -> bool:
 
 
 def unclosed_quote(line: int) -> FileFault:
-    return FileFault(
-        "quote-not-closed",
-        f"A double quote opens on line {line} and is not closed where its cell ends, so the lines after it "
-        "can't be told apart. Remove it, or write it twice inside a quoted cell, and upload the file again.",
-    )
+    return FileFault("quote-not-closed", line=line)
 
 
 def is_blank(cells: list[str]) -> bool:

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.db import connection, transaction
 
-from clients import storage
+from clients.aws import storage
+from clients.aws.storage import NO_VERSION, ObjectVersion, StoredVersion
 from clients.models import ImportRun
 from clients.models.import_run import Trigger
-from clients.storage import NO_VERSION, ObjectVersion, StoredVersion
 
 # Headers give an object's time in whole seconds, events and some listings in milliseconds.
 _CLOCK_TOLERANCE = timedelta(seconds=2)
@@ -63,7 +63,7 @@ def _is_of(run: RunFacts, version: StoredVersion) -> bool:
     return uploaded_at > version.last_modified - _CLOCK_TOLERANCE
 
 
-def run_of(version: ObjectVersion) -> ImportRun:
+def run_for_event(version: ObjectVersion) -> ImportRun:
     """The run of the upload that an event tells of; the first delivery creates it."""
     known = ImportRun.objects.filter(bucket=version.bucket, key=version.key, delivery_id=version.delivery_id)
     run = known.first()
@@ -78,7 +78,7 @@ def run_of(version: ObjectVersion) -> ImportRun:
     return run
 
 
-def run_of_lost(stored: StoredVersion) -> ImportRun | None:
+def run_for_listed(stored: StoredVersion) -> ImportRun | None:
     """A new queued run for an object that has none; None when its event came after all."""
     version = ObjectVersion(
         bucket=settings.IMPORT_BUCKET,

@@ -21,23 +21,25 @@ from django.db import transaction
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
-from clients import dispatch, notifications, storage
-from clients.importing.retry import describe
-from clients.importing.uploads import run_of_lost, runs_by_version
+from clients.aws import functions, storage
+from clients.aws.functions import WorkerFunction
+from clients.aws.storage import StoredVersion
+from clients.contract.problems import Statement
+from clients.errors import describe
+from clients.importing.deliveries import run_for_listed, runs_by_version
 from clients.models import ImportRun
 from clients.models.import_run import Mode, Notification, State
-from clients.storage import StoredVersion
+from clients.reporting import mails
 
 logger = logging.getLogger(__name__)
 
 _AT_MOST = 200  # of each kind in one call
 _EVENT_TAKES_AT_MOST = 120  # seconds; one that comes later finds the run that we made
 _MAILS_FAILING_IN_A_ROW = 3  # then the mail server is taken for down
-_COMMAND = "workers.import_processor.run_queued"
 
 
 @dataclass
-class Report:
+class Reconciliation:
     """What a call found and did."""
 
     lost_objects: int = 0  # got a run
@@ -54,9 +56,9 @@ class Report:
         return asdict(self)
 
 
-def reconcile(*, deadline: float | None = None) -> Report:
+def reconcile(*, deadline: float | None = None) -> Reconciliation:
     """Look once for everything above. `deadline` is on time.monotonic()'s clock."""
-    report = Report()
+    report = Reconciliation()
     _take_up_runs(report)
     _find_lost_objects(report, deadline)
     _send_mails(report, deadline)
@@ -71,7 +73,7 @@ def reconcile(*, deadline: float | None = None) -> Report:
 # --- runs ---------------------------------------------------------------------------------------
 
 
-def _take_up_runs(report: Report) -> None:
+def _take_up_runs(report: Reconciliation) -> None:
     patience = timedelta(seconds=settings.RECONCILE_AFTER_SECONDS)
     waiting = ImportRun.objects.annotate(since=Coalesce("started_at", "created_at")).filter(
         state=State.QUEUED, since__lt=Now() - patience
@@ -81,7 +83,7 @@ def _take_up_runs(report: Report) -> None:
     report.dead_runs += _take_up(dead, report)
 
 
-def _take_up(runs: Any, report: Report) -> int:
+def _take_up(runs: Any, report: Reconciliation) -> int:
     """Ask the worker for each of these runs or give it up; returns how many were asked for.
 
     A run whose row is locked is being finished at this moment: its lease is renewed where we can't see it.
@@ -92,7 +94,7 @@ def _take_up(runs: Any, report: Report) -> int:
         for run in found:
             # Files of the command line lie on somebody's disk, where the worker can't read them.
             if run.deliveries >= settings.IMPORT_DELIVERIES or not run.bucket:
-                run.fail("given-up", _GIVEN_UP.format(run.deliveries), notification=_wanted(run))
+                run.fail(Statement.of("given-up", times=run.deliveries), notification=_wanted(run))
                 given_up.append(run)
             else:
                 asked.append(run)
@@ -103,19 +105,13 @@ def _take_up(runs: Any, report: Report) -> int:
     return sum(_ask_for(run, report) for run in asked)
 
 
-_GIVEN_UP = (
-    "The import was begun {} times and came to no end, each time without a word (out of memory or time, "
-    "most likely); nothing was imported and the file is safe to import again."
-)
-
-
 def _wanted(run: ImportRun) -> Notification:
     return Notification.PENDING if run.mode == Mode.IMPORT else Notification.NONE
 
 
-def _ask_for(run: ImportRun, report: Report) -> bool:
+def _ask_for(run: ImportRun, report: Reconciliation) -> bool:
     try:
-        dispatch.invoke(_COMMAND, run=run.pk)
+        functions.invoke(WorkerFunction.RUN_QUEUED, run=run.pk)
     except (BotoCoreError, ClientError) as error:
         logger.error("worker can't be asked", extra={"run": run.pk, "error": describe(error)})
         report.dispatch_failures += 1
@@ -127,13 +123,13 @@ def _ask_for(run: ImportRun, report: Report) -> bool:
 # --- objects ------------------------------------------------------------------------------------
 
 
-def _find_lost_objects(report: Report, deadline: float | None) -> None:
+def _find_lost_objects(report: Reconciliation, deadline: float | None) -> None:
     for page in storage.list_versions():
         for version in _lost(page):
             if report.lost_objects >= _AT_MOST or _is_past(deadline):
                 report.complete = False
                 return
-            run = run_of_lost(version)
+            run = run_for_listed(version)
             if run is not None:
                 report.lost_objects += 1
                 logger.warning("object without a run", extra={"run": run.pk})
@@ -161,13 +157,13 @@ def _is_past(deadline: float | None) -> bool:
 # --- mails --------------------------------------------------------------------------------------
 
 
-def _send_mails(report: Report, deadline: float | None) -> None:
+def _send_mails(report: Reconciliation, deadline: float | None) -> None:
     failing = 0
-    for run in notifications.due().order_by("id")[:_AT_MOST]:
+    for run in mails.due().order_by("id")[:_AT_MOST]:
         if failing == _MAILS_FAILING_IN_A_ROW or _is_past(deadline):
             report.complete = False
             return
-        if notifications.send(run):
+        if mails.send(run):
             report.mails_sent += 1
             failing = 0
         else:

@@ -19,9 +19,9 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from clientimport.env import resolve_secret
+from clients.aws.secrets import resolve_secret
 from clients.models import Client, ImportRun
-from clients.models.import_run import FINISHED, Notification, State
+from clients.models.import_run import FINAL, Notification, State
 
 _QUICKLY = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 2})
 _RETRIES = 2  # after the first attempt: IMPORT_DELIVERIES in all
@@ -349,7 +349,7 @@ def _wait_for_run(key: str, until: float) -> ImportRun:
     run = None
     while time.monotonic() < until:
         run = ImportRun.objects.filter(bucket=settings.IMPORT_BUCKET, key=key).first()
-        if run and run.state in FINISHED and run.notification == Notification.SENT:
+        if run and run.state in FINAL and run.notification == Notification.SENT:
             return run
         time.sleep(0.25)
     if run is None:

@@ -12,7 +12,7 @@ from django.core.files.storage import default_storage
 from django.utils import timezone
 from django.utils.http import content_disposition_header
 
-from clients.importing.problems import FileFault
+from clients.contract.problems import FileFault
 
 # Unversioned buckets, and objects older than versioning, have this for a version.
 NO_VERSION = "null"
@@ -99,18 +99,11 @@ def open_version(version: ObjectVersion) -> Download:
 def _fault(error: ClientError) -> FileFault | None:
     match error.response.get("Error", {}).get("Code", ""):
         case "NoSuchKey" | "NoSuchVersion" | "404" | "MethodNotAllowed":
-            return FileFault(
-                "object-gone",
-                "The file was deleted before it could be read. Upload it again.",
-            )
+            return FileFault("object-gone")
         case "PreconditionFailed" | "412":
-            return FileFault(
-                "object-replaced",
-                "The file was replaced by a newer upload before it could be read; "
-                "that one is imported in a run of its own.",
-            )
+            return FileFault("object-replaced")
         case "InvalidObjectState":
-            return FileFault("object-archived", "The file was moved to an archive. Upload it again.")
+            return FileFault("object-archived")
     return None
 
 

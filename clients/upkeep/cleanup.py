@@ -18,11 +18,11 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from clients import storage
-from clients.importing.uploads import RunFacts, runs_by_version
+from clients.aws import storage
+from clients.aws.storage import StoredVersion
+from clients.importing.deliveries import RunFacts, runs_by_version
 from clients.models import ImportRun
-from clients.models.import_run import FINISHED, Mode, State
-from clients.storage import StoredVersion
+from clients.models.import_run import FINAL, Mode, State
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ MARKS_A_DELETION = "marks a deletion of kept versions"
 
 
 @dataclass
-class Report:
+class Cleaning:
     """What a cleaning did and left. Keys are named for a few objects only, the counts are complete."""
 
     deleted: int = 0
@@ -62,14 +62,14 @@ class Report:
         return asdict(self) | {"kept": dict(self.kept)}
 
 
-def clean(*, now: datetime | None = None, deadline: float | None = None) -> Report:
+def clean_up(*, now: datetime | None = None, deadline: float | None = None) -> Cleaning:
     """Delete what is done with and older than settings.CLEANUP_AFTER_HOURS, then purge old cells.
 
     `deadline` is on time.monotonic()'s clock; past it the report says that it is not complete.
     """
     now = now or timezone.now()
     limit = now - timedelta(hours=settings.CLEANUP_AFTER_HOURS)
-    report = Report()
+    report = Cleaning()
     versioned = storage.keeps_versions()
     lone_markers = _LoneMarkers()
     for page in storage.list_versions():
@@ -94,7 +94,7 @@ def _is_past(deadline: float | None) -> bool:
     return deadline is not None and time.monotonic() > deadline
 
 
-def _finished(page: Iterable[StoredVersion], limit: datetime, report: Report) -> list[StoredVersion]:
+def _finished(page: Iterable[StoredVersion], limit: datetime, report: Cleaning) -> list[StoredVersion]:
     """The page's versions to delete; the others are put into the report. One query a page."""
     doomed = []
     for version, runs in runs_by_version(page).items():
@@ -115,7 +115,7 @@ def _reason_to_keep(runs: list[RunFacts]) -> str:
     imports = [run for run in runs if run.mode == Mode.IMPORT]
     if not imports:
         return NEVER_IMPORTED
-    return "" if imports[0].state in FINISHED else FAILED
+    return "" if imports[0].state in FINAL else FAILED
 
 
 class _LoneMarkers:
@@ -149,7 +149,7 @@ class _LoneMarkers:
 
 
 def _old_markers(
-    markers: Iterable[tuple[StoredVersion, bool]], limit: datetime, report: Report
+    markers: Iterable[tuple[StoredVersion, bool]], limit: datetime, report: Cleaning
 ) -> list[StoredVersion]:
     old = []
     for marker, alone in markers:
@@ -162,7 +162,7 @@ def _old_markers(
     return old
 
 
-def _delete(versions: list[StoredVersion], report: Report, *, versioned: bool) -> None:
+def _delete(versions: list[StoredVersion], report: Cleaning, *, versioned: bool) -> None:
     failures = storage.delete_versions(versions, versioned=versioned)
     failed = {(failure.key, failure.version_id) for failure in failures}
     for version in versions:
@@ -184,7 +184,7 @@ _PURGE = """
 """
 
 
-def purge_cells(report: Report, *, now: datetime, deadline: float | None = None) -> None:
+def purge_cells(report: Cleaning, *, now: datetime, deadline: float | None = None) -> None:
     """Erase the cells of rows rejected more than settings.REJECTED_CELLS_KEEP_DAYS ago.
 
     Line numbers and problems, which hold no personal data, stay.

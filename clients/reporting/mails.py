@@ -14,9 +14,9 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from django.template.loader import render_to_string
 
-from clients.importing.retry import describe
+from clients.errors import describe
 from clients.models.import_run import ImportRun, Notification
-from clients.reports import headline
+from clients.reporting.reports import headline
 
 logger = logging.getLogger(__name__)
 
@@ -77,12 +77,16 @@ def _update(run: ImportRun, **fields: object) -> None:
 
 def message(run: ImportRun) -> EmailMultiAlternatives:
     """The mail about a finished run, in plain text and HTML."""
-    rows = run.rejected_rows.values_list("line", "problems")[:_ROWS_SHOWN]
-    problems = [{"line": line, "message": problem["message"]} for line, found in rows for problem in found]
+    rows = run.rejected_rows.defer("cells")[:_ROWS_SHOWN]
+    problems = [
+        {"line": row.line, "message": problem.message} for row in rows for problem in row.read_problems()
+    ]
     context = {
         "run": run,
         "headline": headline(run),
         "problems": problems,
+        "fault": run.fault_for_mail,
+        "notices": [notice.sentence(discreet=True) for notice in run.notices],
         "more": run.rejected > len(rows),
         # Not by `reverse`: a worker has no pages (settings.WORKER).
         "url": f"{settings.ADMIN_URL.rstrip('/')}/clients/importrun/{run.pk}/change/",

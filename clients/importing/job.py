@@ -9,22 +9,22 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from clients.importing import origin
+from clients.aws.storage import Download
+from clients.contract.error_files import corrected_run
+from clients.contract.problems import FileFault, Statement
+from clients.importing import upload_options
+from clients.importing.deliveries import is_out_of_date
 from clients.importing.invocation import Invocation
-from clients.importing.loader import Merged, Staging
-from clients.importing.problems import FileFault
-from clients.importing.reader import CsvReader
-from clients.importing.stored import Limits, too_large
-from clients.importing.uploads import is_out_of_date
+from clients.importing.staging import Merged, Staging
 from clients.importing.validation import ValidatedRows
 from clients.models.import_run import ImportRun, Mode, Notification, State, Trigger
-from clients.storage import Download
+from clients.reading.reader import CsvReader
+from clients.reading.source import Limits, too_large
 
 logger = logging.getLogger(__name__)
 
 _TURN_SECONDS = 1.0  # between signs of life: progress, lease, a look at the clock
 _SAMPLE = 10  # clients of each kind that a preview shows
-_OUT_OF_DATE = "A newer upload of the same key has come in meanwhile; this one was not imported."
 
 Source = Callable[[], AbstractContextManager[Download]]
 Progress = Callable[[ImportRun], None]
@@ -33,7 +33,7 @@ Progress = Callable[[ImportRun], None]
 def complete(run: ImportRun, source: Source, invocation: Invocation, progress: Progress) -> None:
     """Bring a claimed run to its end. Raises ImpossibleMove when it was taken over meanwhile."""
     if is_out_of_date(run):
-        run.finish(State.SKIPPED, fault_code="out-of-date", fault=_OUT_OF_DATE)
+        run.skip_as_out_of_date()
         logger.info("skipped as out of date", extra={"run": run.pk})
         return
     try:
@@ -48,7 +48,7 @@ def complete(run: ImportRun, source: Source, invocation: Invocation, progress: P
 def _describe_source(run: ImportRun, download: Download) -> None:
     if download.size > settings.IMPORT_MAX_BYTES:
         raise too_large(settings.IMPORT_MAX_BYTES)
-    run.describe(
+    run.keep_alive(
         size=download.size,
         etag=run.etag or download.etag,
         version_id=run.version_id or download.version_id,
@@ -60,7 +60,7 @@ def _requested(run: ImportRun, download: Download) -> dict[str, Any]:
     """The options that an upload carries; a run that somebody queued has its own."""
     if run.delivery_id is None:
         return {}
-    options = origin.options(download.metadata)
+    options = upload_options.options(download.metadata)
     return {**options, "trigger": Trigger.UPLOAD_PAGE} if options else {}
 
 
@@ -109,7 +109,7 @@ def _stage(
         staging.copy(rows.copied, one_turn())
         invocation.check_time()
         if not rows.exhausted:
-            run.describe(read=rows.reader.rows, bytes_read=rows.reader.bytes_read)
+            run.keep_alive(read=rows.reader.rows, bytes_read=rows.reader.bytes_read)
             progress(run)
 
 
@@ -126,11 +126,11 @@ def _merge(
     started = time.monotonic()
     with transaction.atomic():
         # Locks the run's row first: from here on nobody can take the run over until we are done.
-        run.describe(read=rows.reader.rows, bytes_read=rows.reader.bytes_read)
+        run.keep_alive(read=rows.reader.rows, bytes_read=rows.reader.bytes_read)
         # For a preview too, whose counts would not add up if clients changed between its statements.
         staging.lock_clients(invocation.seconds_for_a_lock)
         if keep and is_out_of_date(run):
-            run.finish(State.SKIPPED, fault_code="out-of-date", fault=_OUT_OF_DATE, read=0)
+            run.skip_as_out_of_date()
             return
         merged = staging.merge(run.conflict_policy, rows.valid, keep=keep)
         rejected = rows.rejected + merged.rejected
@@ -156,7 +156,7 @@ def _merge(
 
 def _lineage(run: ImportRun, rows: ValidatedRows, staging: Staging) -> dict[str, Any]:
     """Of an error file that came back mended: the run it belongs to, and how many of its rows are in now."""
-    corrected, position = origin.corrected_run(run.key, rows.reader.layout.header)
+    corrected, position = corrected_run(run.key, rows.reader.layout.header)
     if corrected is None:
         return {}
     if not ImportRun.objects.filter(pk=corrected, rejected__gt=0).exclude(pk=run.pk).exists():
@@ -174,23 +174,21 @@ def _call_off(
 ) -> None:
     """Keep nothing, list every row: those at fault with their problems, the others as called off."""
     with transaction.atomic():
-        run.describe()
+        run.keep_alive()
         staging.lock_clients(invocation.seconds_for_a_lock)
         merged = staging.merge(run.conflict_policy, rows.valid, keep=False)
         called_off = staging.call_off()
-        run.finish(
-            State.REJECTED,
+        run.call_off(
+            refusal,
             read=rows.reader.rows,
             rejected=rows.reader.rows,
-            fault_code="too-many-rejected",
-            fault=str(refusal),
             problem_counts={**_sum_problems(rows, merged), **called_off},
             notification=mail_wanted(run),
             **_file_facts(run, rows),
         )
 
 
-class _TooManyRejected(Exception):
+class _TooManyRejected(FileFault):
     """The import is to be called off by the run's own options."""
 
 
@@ -201,10 +199,7 @@ def _check_share(run: ImportRun, rejected: int, read: int) -> None:
         allowed = f"{run.max_rejected_percent} %"
     else:
         return
-    raise _TooManyRejected(
-        f"Nothing was imported: {rejected:,} of {read:,} rows would have been rejected, and at most "
-        f"{allowed} are allowed. Mend the rows listed and upload the file again."
-    )
+    raise _TooManyRejected("too-many-rejected", rejected=rejected, read=read, limit=allowed)
 
 
 def _sum_problems(rows: ValidatedRows, merged: Merged) -> dict[str, int]:
@@ -215,7 +210,7 @@ def _file_facts(run: ImportRun, rows: ValidatedRows) -> dict[str, Any]:
     """What is known of a file once it was read to its end."""
     notices = list(rows.reader.notices)
     if not rows.reader.rows:
-        notices.append("The file has a header but no rows.")
+        notices.append(Statement.of("no-rows"))
     sha256 = rows.reader.sha256
     earlier = (
         ImportRun.objects.filter(sha256=sha256, mode=Mode.IMPORT, state__in=(State.SUCCEEDED, State.PARTIAL))
@@ -223,11 +218,11 @@ def _file_facts(run: ImportRun, rows: ValidatedRows) -> dict[str, Any]:
         .first()
     )
     if earlier:
-        notices.append(f"A file with the same content was imported before, by run {earlier.pk}.")
+        notices.append(Statement.of("imported-before", run=earlier.pk))
     return {
         "sha256": sha256,
         "header": list(rows.reader.layout.header),
-        "notices": notices,
+        "stored_notices": [notice.as_stored() for notice in notices],
         "bytes_read": rows.reader.bytes_read,
     }
 

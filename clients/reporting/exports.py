@@ -7,8 +7,9 @@ from django.db.models import QuerySet
 from import_export import resources
 from tablib import Dataset
 
-from clients.importing.columns import BY_FIELD, LINE_TITLE, PROBLEMS_TITLE, TITLES, neutralise, restore
-from clients.importing.origin import own_columns
+from clients.contract.columns import BY_FIELD, TITLES
+from clients.contract.error_files import LINE_TITLE, PROBLEMS_TITLE, own_columns
+from clients.contract.formulas import neutralise, restore
 from clients.models import Client, ImportRun
 
 
@@ -49,10 +50,9 @@ def rejected_cells(run: ImportRun) -> Iterator[list[str]]:
     """
     width = len(run.header)
     own = own_columns(run.key, run.header)
-    rows = run.rejected_rows.order_by("line").values_list("line", "cells", "problems")
-    for line, cells, problems in rows.iterator(chunk_size=2_000):
-        cells = [neutralise(restore(cell)) for cell in cells or []]
+    for row in run.rejected_rows.order_by("line").iterator(chunk_size=2_000):
+        cells = [neutralise(restore(cell)) for cell in row.cells or []]
         extra = cells[width:]
         cells += [""] * (width - len(cells))
-        sentences = " ".join(problem["message"] for problem in problems)
-        yield [*(cells[position] for position in own), str(line), neutralise(sentences), *extra]
+        sentences = " ".join(problem.message for problem in row.read_problems())
+        yield [*(cells[position] for position in own), str(row.line), neutralise(sentences), *extra]

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from clients.importing.problems import Problem
 from clients.models import ImportRun
 from clients.models.import_run import Mode, State
 
@@ -12,9 +11,9 @@ PROBLEMS_SHOWN = 100
 def report(run: ImportRun) -> dict[str, Any]:
     """The run as DESIGN.md, section 7, lays it out; problems are capped, `problems_total` is not."""
     problems = [
-        {"line": line, **{name: problem[name] for name in Problem._fields}}
-        for line, found in run.rejected_rows.values_list("line", "problems")[:PROBLEMS_SHOWN]
-        for problem in found
+        {"line": row.line, "column": problem.column, "code": problem.code, "message": problem.message}
+        for row in run.rejected_rows.defer("cells")[:PROBLEMS_SHOWN]
+        for problem in row.read_problems()
     ]
     return {
         "run": run.pk,
@@ -25,7 +24,7 @@ def report(run: ImportRun) -> dict[str, Any]:
         "unchanged": run.unchanged,
         "rejected": run.rejected,
         "fault": run.fault or None,
-        "notices": run.notices,
+        "notices": [notice.sentence() for notice in run.notices],
         "problems": problems[:PROBLEMS_SHOWN],
         "problems_total": sum(run.problem_counts.values()),
     }
@@ -38,7 +37,7 @@ def as_text(run: ImportRun) -> str:
     lines = [f"{verb} {run.pk}, {run.file_name}: {headline(run)}"]
     if run.fault:
         lines.append(run.fault)
-    lines += [f"Note: {notice}" for notice in run.notices]
+    lines += [f"Note: {notice}" for notice in shown["notices"]]
     lines += [f"  line {problem['line']}: {problem['message']}" for problem in shown["problems"]]
     if shown["problems_total"] > len(shown["problems"]):
         lines.append(f"  … and {shown['problems_total'] - len(shown['problems']):,} problems more")

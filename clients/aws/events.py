@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import unquote_plus
 
-from clients.storage import ObjectVersion, is_upload
+from clients.aws.storage import ObjectVersion, is_upload
 
 logger = logging.getLogger(__name__)
 
 
-def uploads(event: Any) -> Iterator[ObjectVersion]:
+def uploaded_objects(event: Any) -> Iterator[ObjectVersion]:
     """The uploads that an S3 event tells of; what isn't one is logged and left."""
     records = event.get("Records") if isinstance(event, dict) else None
     if not isinstance(records, list):

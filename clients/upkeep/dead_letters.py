@@ -17,8 +17,9 @@ import boto3
 from botocore.config import Config
 from django.conf import settings
 
-from clients import dispatch
-from clients.events import uploads
+from clients.aws import functions
+from clients.aws.events import uploaded_objects
+from clients.aws.functions import WorkerFunction
 from clients.models import ImportRun
 
 logger = logging.getLogger(__name__)
@@ -26,8 +27,7 @@ logger = logging.getLogger(__name__)
 _HIDDEN_SECONDS = 30
 _WAIT_SECONDS = 1  # SQS then asks all of its servers
 _BATCH = 10  # SQS's limit
-_S3_EVENT = "workers.import_processor.handler"
-_OF_A_RUN = ("workers.import_processor.run_queued", "workers.undo.handler")
+_OF_A_RUN = (WorkerFunction.RUN_QUEUED, WorkerFunction.UNDO)
 # A page of the admin waits for the count: better no answer than a slow one.
 _QUICK = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2})
 
@@ -52,7 +52,7 @@ class DeadLetter:
 
 
 @dataclass
-class Report:
+class Redrive:
     """What a redrive did. `unknown` messages stay in the queue."""
 
     redriven: int = 0
@@ -91,9 +91,9 @@ def redrive(message_id: str) -> bool:
     return False
 
 
-def redrive_all(at_most: int = 1_000) -> Report:
+def redrive_all(at_most: int = 1_000) -> Redrive:
     """Hand every event that the worker knows back to it."""
-    report = Report()
+    report = Redrive()
     with _received(at_most) as messages:
         for letter in messages:
             if _redrive(letter):
@@ -118,20 +118,22 @@ def _redrive(letter: DeadLetter) -> bool:
     if command is None:
         return False
     payload = {key: value for key, value in letter.event.items() if key != "command"}
-    dispatch.invoke(command, **payload)
+    functions.invoke(command, **payload)
     _delete(letter)
     logger.info("redriven", extra={"request": letter.request_id, "runs": [run.pk for run in letter.runs]})
     return True
 
 
-def _command(event: Any) -> str | None:
+def _command(event: Any) -> WorkerFunction | None:
     """Which worker function takes this event. Nothing else in a message may choose what is called."""
     if not isinstance(event, dict):
         return None
     if event.get("command") in _OF_A_RUN and isinstance(event.get("run"), int):
-        return str(event["command"])
-    if event.get("command") in (None, _S3_EVENT) and isinstance(event.get("Records"), list):
-        return _S3_EVENT
+        return WorkerFunction(event["command"])
+    if event.get("command") in (None, WorkerFunction.IMPORT_UPLOADS) and isinstance(
+        event.get("Records"), list
+    ):
+        return WorkerFunction.IMPORT_UPLOADS
     return None
 
 
@@ -209,7 +211,7 @@ def _subjects(event: Any) -> tuple[tuple[str, ...], tuple[ImportRun, ...]]:
     if isinstance(event, dict) and isinstance(event.get("run"), int):
         runs = tuple(ImportRun.objects.filter(pk=event["run"]))
         return tuple(run.key for run in runs), runs
-    versions = list(uploads(event))
+    versions = list(uploaded_objects(event))
     found = (
         ImportRun.objects.filter(
             bucket=version.bucket, key=version.key, delivery_id=version.delivery_id

@@ -11,7 +11,9 @@ from typing import Any
 
 from django.db import connection
 
-from clients.importing.columns import BY_FIELD, COLUMNS, Layout
+from clients.contract.columns import BY_FIELD, COLUMNS
+from clients.contract.layout import Layout
+from clients.contract.problems import ProblemKind
 
 _FIELDS = ", ".join(column.field for column in COLUMNS)
 _STAGED = ", ".join(f"s.{column.field}" for column in COLUMNS)
@@ -138,7 +140,7 @@ class Merged:
     def problem_counts(self) -> dict[str, int]:
         """As ValidatedRows.problem_counts counts them."""
         counts = {_DUPLICATE_CODE: self.duplicates, _CONFLICT_CODE: self.conflicts}
-        return {f"{_EMAIL}: {code}": count for code, count in counts.items() if count}
+        return {ProblemKind(_EMAIL, code).key: count for code, count in counts.items() if count}
 
 
 class Staging:
@@ -195,7 +197,7 @@ class Staging:
         if duplicates:
             self._execute(
                 _REJECT_DUPLICATES.format(
-                    cells=self._cells, problem=_problem(_DUPLICATE_CODE, _DUPLICATE, "s.first_line")
+                    cells=self._cells, problem=_problem(_DUPLICATE_CODE, line="s.first_line")
                 )
             )
         if valid < self._copied:
@@ -230,9 +232,9 @@ class Staging:
 
     def call_off(self) -> dict[str, int]:
         """Reject the staged rows that merge() found nothing wrong with, too; their problem and its count."""
-        problem = _problem(_CALLED_OFF_CODE, _CALLED_OFF)
+        problem = _problem(_CALLED_OFF_CODE)
         count = self._execute(_REJECT_OTHERS.format(cells=self._cells, problem=problem))
-        return {f": {_CALLED_OFF_CODE}": count} if count else {}
+        return {ProblemKind("", _CALLED_OFF_CODE).key: count} if count else {}
 
     def _look_at_known(self, policy: str, *, keep: bool) -> str:
         """SQL that does to known clients what the policy says, and counts them."""
@@ -240,7 +242,7 @@ class Staging:
             columns, effects = _OLD_AND_NEW, _UPDATE if keep else ""
         else:
             columns = "s.*"
-            effects = _REJECT_CONFLICTS.format(cells=self._cells, problem=_problem(_CONFLICT_CODE, _CONFLICT))
+            effects = _REJECT_CONFLICTS.format(cells=self._cells, problem=_problem(_CONFLICT_CODE))
         return _KNOWN.format(differs=_DIFFERS[policy], columns=columns, effects=effects)
 
     def _insert(self, is_new: str, *, keep: bool) -> int:
@@ -292,25 +294,11 @@ class _CopySource:
             return b""
 
 
-_DUPLICATE = (
-    "The email stands in this file before, on line %s. "
-    "The first row counts; remove this one or mend its email."
-)
-_CONFLICT = (
-    "A client with this email exists with other data and was left as it is. "
-    "Upload the row with the option to update existing clients, or remove it."
-)
-_CALLED_OFF = (
-    "Nothing is wrong with this row. The import was called off because too many other rows were rejected."
-)
-
-
-def _problem(code: str, message: str, *arguments: str) -> str:
-    """SQL for a row's one problem; `arguments` are SQL expressions for the message's %s."""
-    literal = "'{}'".format(message.replace("'", "''").replace("%", "%%"))
-    text = f"format({', '.join([literal, *arguments])})"
+def _problem(code: str, **params: str) -> str:
+    """SQL for a row's one problem; `params` are SQL expressions for what its sentence needs."""
     column = "" if code == _CALLED_OFF_CODE else _EMAIL
+    pairs = ", ".join(f"'{name}', {expression}" for name, expression in params.items())
     return (
         "jsonb_build_array(jsonb_build_object("
-        f"'column', '{column}', 'code', '{code}', 'message', {text}::text))"
+        f"'column', '{column}', 'code', '{code}', 'params', jsonb_build_object({pairs})))"
     )

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from itertools import count
 from typing import NamedTuple
 
-from clients.importing.columns import LineTest
-from clients.importing.problems import FileFault
+from clients.contract.problems import FileFault
+from clients.contract.rules import LineTest
 
 # Bytes of text that are looked at together: a file may come in crumbs, and each look has its price.
 _AT_LEAST = 64 * 1024
@@ -115,11 +115,7 @@ class BlockLines:
 
 
 def row_too_long(line: int, limit: int) -> FileFault:
-    return FileFault(
-        "row-too-long",
-        f"The row that begins on line {line} is longer than {limit:,} characters. "
-        "Perhaps a double quote that opens there is never closed, or the file has no line breaks.",
-    )
+    return FileFault("row-too-long", line=line, limit=limit)
 
 
 # Windows-1252 as web browsers read it: its five unassigned bytes are control characters.
