@@ -8,11 +8,39 @@ from clients.contract.problems import FileFault, visible
 
 
 @dataclass(frozen=True, slots=True)
+class Feed:
+    """Where one column's cells come from: in each row, from the first of its candidates that isn't empty.
+
+    A candidate is the position of one cell, or of several that are joined (First Name and Last Name).
+    `default` stands in where all are empty, or the file has none; for new clients only.
+    """
+
+    candidates: tuple[tuple[int, ...], ...] = ()
+    joiner: str = " "
+    default: str = ""
+
+    @property
+    def position(self) -> int | None:
+        """The position of the one cell that feeds the column; None where it isn't as simple as that."""
+        if len(self.candidates) == 1 and len(self.candidates[0]) == 1 and not self.default:
+            return self.candidates[0][0]
+        return None
+
+    def take(self, cells: Sequence[str]) -> str:
+        """The column's cell of a row; empty where nothing feeds it."""
+        for positions in self.candidates:
+            parts = [cell for cell in (cells[position].strip() for position in positions) if cell]
+            if parts:
+                return cells[positions[0]] if len(positions) == 1 else self.joiner.join(parts)
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
-    """Where a file keeps its columns. `positions` follows COLUMNS; None where the file has no such column."""
+    """Where a file keeps its columns; `feeds` follows COLUMNS."""
 
     header: tuple[str, ...]
-    positions: tuple[int | None, ...]
+    feeds: tuple[Feed, ...]
     unknown: tuple[str, ...] = ()
 
     @property
@@ -20,27 +48,33 @@ class Layout:
         """Number of cells in a complete row."""
         return len(self.header)
 
-    def pick(self, cells: Sequence[str]) -> list[str]:
-        """A row's cells in the order of COLUMNS; a column that the file doesn't have is empty."""
-        if self.positions == _IN_ORDER:
-            return list(cells[: len(_IN_ORDER)])
-        return ["" if position is None else cells[position] for position in self.positions]
+    @property
+    def is_plain(self) -> bool:
+        """Whether each column is fed by one cell at most, and no default."""
+        return all(feed.position is not None or feed == Feed() for feed in self.feeds)
 
     @property
-    def order(self) -> tuple[int, ...]:
-        """Indices into COLUMNS of those that the file has, in the file's order."""
-        known = ((position, n) for n, position in enumerate(self.positions) if position is not None)
-        return tuple(n for _, n in sorted(known))
+    def positions(self) -> tuple[int | None, ...]:
+        """Of a plain layout: the position of each column's cell, None where the file has no such column."""
+        return tuple(feed.position for feed in self.feeds)
+
+    @property
+    def fed(self) -> tuple[int, ...]:
+        """Indices into COLUMNS of those that something feeds."""
+        return tuple(n for n, feed in enumerate(self.feeds) if feed != Feed())
+
+    def pick(self, cells: Sequence[str]) -> list[str]:
+        """A row's cells in the order of COLUMNS; empty for a column that the file doesn't have."""
+        return [feed.take(cells) for feed in self.feeds]
 
     @property
     def email_position(self) -> int:
-        position = self.positions[1]
-        assert position is not None, "a layout without an email column is a file fault"
-        return position
+        """Where the email address stands first of all."""
+        return self.feeds[_EMAIL].candidates[0][0]
 
 
-_IN_ORDER = tuple(range(len(COLUMNS)))
-DEFAULT_LAYOUT = Layout(TITLES, _IN_ORDER)
+_EMAIL = [column.field for column in COLUMNS].index("email")
+DEFAULT_LAYOUT = Layout(TITLES, tuple(Feed(((n,),)) for n in range(len(COLUMNS))))
 
 
 def layout_of(header: Sequence[str]) -> Layout:
@@ -62,7 +96,8 @@ def layout_of(header: Sequence[str]) -> Layout:
     missing = [c.title for c in COLUMNS if c.required and c.field not in found]
     if missing:
         raise _column_missing(missing, titles)
-    return Layout(titles, tuple(found.get(column.field) for column in COLUMNS), tuple(unknown))
+    feeds = (Feed(((found[c.field],),)) if c.field in found else Feed() for c in COLUMNS)
+    return Layout(titles, tuple(feeds), tuple(unknown))
 
 
 def _column_missing(missing: list[str], titles: tuple[str, ...]) -> FileFault:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 from clients.contract.columns import COLUMNS, ClientRow
+from clients.contract.layout import Layout
 from clients.contract.problems import Problem
 from clients.contract.rules import Rules
 from clients.reading.reader import CsvReader
@@ -31,8 +32,9 @@ class ValidatedRows:
         self._layout = reader.layout
         self._delimiter = reader.delimiter.encode()
         self._to_tabs = bytes.maketrans(self._delimiter, b"\t")
-        self._in_file_order = itemgetter(*self._layout.order)
-        self._no_values = b"\t\\N" * len(self._layout.order)
+        self._order = _order(self._layout)
+        self._in_file_order = itemgetter(*self._order)
+        self._no_values = b"\t\\N" * len(self._order)
         self.rejected = 0
         self._outcomes: dict[tuple[Problem, ...], _Outcome] = {}
         self._problem_counts: Counter[str] = Counter()  # without those of the outcomes at hand
@@ -42,7 +44,7 @@ class ValidatedRows:
     def copied(self) -> tuple[str, ...]:
         """The staging table's columns in the order of the COPY text: a row's line; as JSON its cells, where
         they differ from what is stored, and its problems; then what is stored, in the file's order."""
-        return ("line", "cells", "problems", *(COLUMNS[n].field for n in self._layout.order))
+        return ("line", "cells", "problems", *(COLUMNS[n].field for n in self._order))
 
     @property
     def valid(self) -> int:
@@ -111,6 +113,12 @@ class ValidatedRows:
         outcome = _Outcome(listed.replace("\\", "\\\\").encode() + self._no_values + b"\n")
         self._outcomes[problems] = outcome
         return outcome
+
+
+def _order(layout: Layout) -> list[int]:
+    """Indices into COLUMNS of the columns that the file has, in the file's order."""
+    known = ((position, n) for n, position in enumerate(layout.positions) if position is not None)
+    return [n for _, n in sorted(known)]
 
 
 def _copy_json(cells: list[str]) -> str:
