@@ -25,6 +25,9 @@ COLUMNS = (
 )
 BY_FIELD = {column.field: column for column in COLUMNS}
 TITLES = tuple(column.title for column in COLUMNS)
+# What a client is known by, and what an import may change of it.
+KEY = BY_FIELD["email"]
+DATA = tuple(column for column in COLUMNS if column is not KEY)
 
 
 class ClientRow(NamedTuple):

@@ -46,6 +46,10 @@ PROBLEMS: dict[str, str] = {
         "A client with this email already exists with different details and was left as is. "
         "Upload the row with the option to update existing clients, or delete it."
     ),
+    "unknown-client": (
+        "No client has this email yet, and the file has no {missing}, so the client can't be added. "
+        "Correct the email, or upload a file with every required column."
+    ),
     "called-off": (
         "Nothing is wrong with this row. The import was cancelled because too many other rows have mistakes."
     ),

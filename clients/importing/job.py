@@ -11,7 +11,8 @@ from django.db import transaction
 
 from clients.aws.storage import Download
 from clients.contract.error_files import corrected_run
-from clients.contract.problems import FileFault, Statement
+from clients.contract.problems import FileFault, ProblemKind, Statement
+from clients.contract.updates import UpdatePlan
 from clients.importing import upload_options
 from clients.importing.deliveries import is_out_of_date
 from clients.importing.invocation import Invocation
@@ -30,162 +31,178 @@ Source = Callable[[], AbstractContextManager[Download]]
 Progress = Callable[[ImportRun], None]
 
 
-def complete(run: ImportRun, source: Source, invocation: Invocation, progress: Progress) -> None:
-    """Bring a claimed run to its end. Raises ImpossibleMove when it was taken over meanwhile."""
-    if is_out_of_date(run):
-        run.skip_as_out_of_date()
-        logger.info("skipped as out of date", extra={"run": run.pk})
-        return
-    try:
-        with source() as download:
-            _describe_source(run, download)
-            _import(run, download, invocation, progress)
-    except FileFault as fault:
-        run.reject(fault, notification=mail_wanted(run))
-        logger.info("file rejected", extra={"run": run.pk, "fault": fault.code})
+class ImportJob:
+    """One attempt at one claimed run."""
 
+    def __init__(self, run: ImportRun, source: Source, invocation: Invocation, progress: Progress) -> None:
+        self.run = run
+        self._source = source
+        self._invocation = invocation
+        self._progress = progress
+        self._timings: dict[str, float] = {}
 
-def _describe_source(run: ImportRun, download: Download) -> None:
-    if download.size > settings.IMPORT_MAX_BYTES:
-        raise too_large(settings.IMPORT_MAX_BYTES)
-    run.keep_alive(
-        size=download.size,
-        etag=run.etag or download.etag,
-        version_id=run.version_id or download.version_id,
-        **_requested(run, download),
-    )
+    @property
+    def _keep(self) -> bool:
+        """Whether the clients are written; a preview only counts them."""
+        return self.run.mode == Mode.IMPORT
 
-
-def _requested(run: ImportRun, download: Download) -> dict[str, Any]:
-    """The options that an upload carries; a run that somebody queued has its own."""
-    if run.delivery_id is None:
-        return {}
-    options = upload_options.options(download.metadata)
-    return {**options, "trigger": Trigger.UPLOAD_PAGE} if options else {}
-
-
-def _import(run: ImportRun, download: Download, invocation: Invocation, progress: Progress) -> None:
-    started = time.monotonic()
-    reader = CsvReader(download.body, _limits())
-    with Staging(run.pk, reader.layout) as staging:
-        rows = ValidatedRows(reader, settings.IMPORT_STATUSES)
-        _stage(run, staging, rows, invocation, progress)
-        staged = time.monotonic()
-        logger.info(
-            "rows validated",
-            extra={
-                "run": run.pk,
-                "valid": rows.valid,
-                "rejected": rows.rejected,
-                "seconds": round(staged - started, 3),
-            },
-        )
-        timings = {"validate": round(staged - started, 3)}
-        try:
-            _merge(run, staging, rows, invocation, timings, keep=run.mode == Mode.IMPORT)
-        except _TooManyRejected as refusal:
-            _call_off(run, staging, rows, refusal, invocation)
-    logger.info("finished", extra={"run": run.pk, "state": run.state, **_counts(run)})
-
-
-def _stage(
-    run: ImportRun,
-    staging: Staging,
-    rows: ValidatedRows,
-    invocation: Invocation,
-    progress: Progress,
-) -> None:
-    """Validate and stage in turns of about a second; between them others see how far we are."""
-    blocks = rows.blocks()
-
-    def one_turn() -> Iterator[bytes]:
-        until = time.monotonic() + _TURN_SECONDS
-        for block in blocks:
-            yield block
-            if time.monotonic() > until:
-                return
-
-    while not rows.exhausted:
-        staging.copy(rows.copied, one_turn())
-        invocation.check_time()
-        if not rows.exhausted:
-            run.keep_alive(read=rows.reader.rows, bytes_read=rows.reader.bytes_read)
-            progress(run)
-
-
-def _merge(
-    run: ImportRun,
-    staging: Staging,
-    rows: ValidatedRows,
-    invocation: Invocation,
-    timings: dict[str, float],
-    *,
-    keep: bool,
-) -> None:
-    """The one transaction: clients, rejected rows, before-images, the run's end, and the mail to send."""
-    started = time.monotonic()
-    with transaction.atomic():
-        # Locks the run's row first: from here on nobody can take the run over until we are done.
-        run.keep_alive(read=rows.reader.rows, bytes_read=rows.reader.bytes_read)
-        # For a preview too, whose counts would not add up if clients changed between its statements.
-        staging.lock_clients(invocation.seconds_for_a_lock)
-        if keep and is_out_of_date(run):
-            run.skip_as_out_of_date()
+    def complete(self) -> None:
+        """Bring the run to its end. Raises ImpossibleMove when another worker took it over meanwhile."""
+        if is_out_of_date(self.run):
+            self._skip()
             return
-        merged = staging.merge(run.conflict_policy, rows.valid, keep=keep)
-        rejected = rows.rejected + merged.rejected
-        _check_share(run, rejected, rows.reader.rows)
-        facts = {**_file_facts(run, rows), **_lineage(run, rows, staging)}
-        if not keep:
-            facts["sample"] = staging.sample(run.conflict_policy, _SAMPLE)
-        timings["merge"] = round(time.monotonic() - started, 3)
-        run.finish(
-            State.PARTIAL if rejected else State.SUCCEEDED,
-            read=rows.reader.rows,
-            inserted=merged.inserted,
-            updated=merged.updated,
-            unchanged=merged.unchanged,
-            rejected=rejected,
-            problem_counts=_sum_problems(rows, merged),
-            rests_on=list(merged.rests_on) if keep else [],
-            timings=timings,
-            notification=mail_wanted(run),
-            **facts,
+        try:
+            with self._source() as download:
+                self._note_source(download)
+                self._import(download)
+        except FileFault as fault:
+            self.run.reject(fault, notification=mail_wanted(self.run))
+            logger.info("file rejected", extra={"run": self.run.pk, "fault": fault.code})
+
+    def _skip(self) -> None:
+        self.run.skip_as_out_of_date()
+        logger.info("skipped as out of date", extra={"run": self.run.pk})
+
+    def _note_source(self, download: Download) -> None:
+        """What the object says of itself; a run that somebody queued has its own options."""
+        options: dict[str, Any] = {}
+        if self.run.delivery_id is not None:
+            options = upload_options.options(download.metadata)
+        if options:
+            options["trigger"] = Trigger.UPLOAD_PAGE
+        self.run.keep_alive(
+            size=download.size,
+            etag=self.run.etag or download.etag,
+            version_id=self.run.version_id or download.version_id,
+            **options,
         )
+        if download.size > settings.IMPORT_MAX_BYTES:
+            raise too_large(settings.IMPORT_MAX_BYTES)
+
+    def _import(self, download: Download) -> None:
+        reader = CsvReader(download.body, _limits())
+        with Staging(self.run.pk, reader.layout, UpdatePlan()) as staging:
+            rows = ValidatedRows(reader, settings.IMPORT_STATUSES)
+            with self._timed("validate"):
+                self._stage(staging, rows)
+            logger.info(
+                "rows validated",
+                extra={"run": self.run.pk, "valid": rows.valid, "rejected": rows.rejected, **self._timings},
+            )
+            try:
+                self._merge(staging, rows)
+            except _TooManyRejected as refusal:
+                self._call_off(staging, rows, refusal)
+        logger.info("finished", extra={"run": self.run.pk, "state": self.run.state, **self.run.counts})
+
+    def _stage(self, staging: Staging, rows: ValidatedRows) -> None:
+        """Validate and stage in turns of about a second; between them others see how far we are."""
+        blocks = rows.blocks()
+
+        def one_turn() -> Iterator[bytes]:
+            until = time.monotonic() + _TURN_SECONDS
+            for block in blocks:
+                yield block
+                if time.monotonic() > until:
+                    return
+
+        while not rows.exhausted:
+            staging.copy(rows.copied, one_turn())
+            self._invocation.check_time()
+            if not rows.exhausted:
+                self.run.keep_alive(read=rows.reader.rows, bytes_read=rows.reader.bytes_read)
+                self._progress(self.run)
+
+    def _merge(self, staging: Staging, rows: ValidatedRows) -> None:
+        """The one transaction: clients, rejected rows, before-images, the run's end, and the mail to send."""
+        run = self.run
+        with transaction.atomic():
+            # Locks the run's row first: from here on nobody can take the run over until we are done.
+            run.keep_alive(read=rows.reader.rows, bytes_read=rows.reader.bytes_read)
+            # For a preview too, whose counts would not add up if clients changed between its statements.
+            staging.lock_clients(self._invocation.seconds_for_a_lock)
+            if self._keep and is_out_of_date(run):
+                self._skip()
+                return
+            with self._timed("merge"):
+                merged = staging.merge(run.conflict_policy, rows.valid, keep=self._keep)
+                rejected = rows.rejected + merged.rejected
+                _check_share(run, rejected, rows.reader.rows)
+                facts = {**self._file_facts(rows), **self._lineage(staging, rows)}
+                if not self._keep:
+                    facts["sample"] = staging.sample(run.conflict_policy, _SAMPLE)
+            run.finish(
+                State.PARTIAL if rejected else State.SUCCEEDED,
+                read=rows.reader.rows,
+                inserted=merged.inserted,
+                updated=merged.updated,
+                unchanged=merged.unchanged,
+                rejected=rejected,
+                problem_counts=_by_key(rows.problem_counts, merged.rejections),
+                rests_on=list(merged.rests_on) if self._keep else [],
+                timings=self._timings,
+                notification=mail_wanted(run),
+                **facts,
+            )
+
+    def _call_off(self, staging: Staging, rows: ValidatedRows, refusal: "_TooManyRejected") -> None:
+        """Keep nothing, list every row: those at fault with their problems, the others as called off."""
+        with transaction.atomic():
+            self.run.keep_alive()
+            staging.lock_clients(self._invocation.seconds_for_a_lock)
+            merged: Merged = staging.merge(self.run.conflict_policy, rows.valid, keep=False)
+            called_off = staging.call_off()
+            self.run.call_off(
+                refusal,
+                read=rows.reader.rows,
+                rejected=rows.reader.rows,
+                problem_counts=_by_key(rows.problem_counts, merged.rejections, called_off),
+                notification=mail_wanted(self.run),
+                **self._file_facts(rows),
+            )
+
+    def _lineage(self, staging: Staging, rows: ValidatedRows) -> dict[str, Any]:
+        """Of a corrected error file: the run it belongs to, and how many of its rows are in now."""
+        corrected, position = corrected_run(self.run.key, rows.reader.layout.header)
+        if corrected is None:
+            return {}
+        if not ImportRun.objects.filter(pk=corrected, rejected__gt=0).exclude(pk=self.run.pk).exists():
+            return {}
+        fixed = None if position is None else staging.count_fixed(corrected, position)
+        return {"corrects_id": corrected, "fixed": fixed}
+
+    def _file_facts(self, rows: ValidatedRows) -> dict[str, Any]:
+        """What is known of a file once it was read to its end."""
+        notices = list(rows.reader.notices)
+        if not rows.reader.rows:
+            notices.append(Statement.of("no-rows"))
+        sha256 = rows.reader.sha256
+        imports = ImportRun.objects.filter(mode=Mode.IMPORT, state__in=(State.SUCCEEDED, State.PARTIAL))
+        earlier = imports.filter(sha256=sha256).exclude(pk=self.run.pk).first()
+        if earlier:
+            notices.append(Statement.of("imported-before", run=earlier.pk))
+        return {
+            "sha256": sha256,
+            "header": list(rows.reader.layout.header),
+            "stored_notices": [notice.as_stored() for notice in notices],
+            "bytes_read": rows.reader.bytes_read,
+        }
+
+    def _timed(self, step: str) -> "_Timed":
+        return _Timed(self._timings, step)
 
 
-def _lineage(run: ImportRun, rows: ValidatedRows, staging: Staging) -> dict[str, Any]:
-    """Of an error file that came back mended: the run it belongs to, and how many of its rows are in now."""
-    corrected, position = corrected_run(run.key, rows.reader.layout.header)
-    if corrected is None:
-        return {}
-    if not ImportRun.objects.filter(pk=corrected, rejected__gt=0).exclude(pk=run.pk).exists():
-        return {}
-    fixed = None if position is None else staging.count_fixed(corrected, position)
-    return {"corrects_id": corrected, "fixed": fixed}
+class _Timed:
+    """Notes how many seconds its block took."""
 
+    def __init__(self, timings: dict[str, float], step: str) -> None:
+        self._timings, self._step = timings, step
 
-def _call_off(
-    run: ImportRun,
-    staging: Staging,
-    rows: ValidatedRows,
-    refusal: "_TooManyRejected",
-    invocation: Invocation,
-) -> None:
-    """Keep nothing, list every row: those at fault with their problems, the others as called off."""
-    with transaction.atomic():
-        run.keep_alive()
-        staging.lock_clients(invocation.seconds_for_a_lock)
-        merged = staging.merge(run.conflict_policy, rows.valid, keep=False)
-        called_off = staging.call_off()
-        run.call_off(
-            refusal,
-            read=rows.reader.rows,
-            rejected=rows.reader.rows,
-            problem_counts={**_sum_problems(rows, merged), **called_off},
-            notification=mail_wanted(run),
-            **_file_facts(run, rows),
-        )
+    def __enter__(self) -> None:
+        self._started = time.monotonic()
+
+    def __exit__(self, *error: object) -> None:
+        self._timings[self._step] = round(time.monotonic() - self._started, 3)
 
 
 class _TooManyRejected(FileFault):
@@ -202,38 +219,14 @@ def _check_share(run: ImportRun, rejected: int, read: int) -> None:
     raise _TooManyRejected("too-many-rejected", rejected=rejected, read=read, limit=allowed)
 
 
-def _sum_problems(rows: ValidatedRows, merged: Merged) -> dict[str, int]:
-    return {**rows.problem_counts, **merged.problem_counts}
-
-
-def _file_facts(run: ImportRun, rows: ValidatedRows) -> dict[str, Any]:
-    """What is known of a file once it was read to its end."""
-    notices = list(rows.reader.notices)
-    if not rows.reader.rows:
-        notices.append(Statement.of("no-rows"))
-    sha256 = rows.reader.sha256
-    earlier = (
-        ImportRun.objects.filter(sha256=sha256, mode=Mode.IMPORT, state__in=(State.SUCCEEDED, State.PARTIAL))
-        .exclude(pk=run.pk)
-        .first()
-    )
-    if earlier:
-        notices.append(Statement.of("imported-before", run=earlier.pk))
-    return {
-        "sha256": sha256,
-        "header": list(rows.reader.layout.header),
-        "stored_notices": [notice.as_stored() for notice in notices],
-        "bytes_read": rows.reader.bytes_read,
-    }
+def _by_key(*counts: dict[ProblemKind, int]) -> dict[str, int]:
+    """Problem counts as the run keeps them; each kind is counted in one place only."""
+    return {kind.key: rows for counted in counts for kind, rows in counted.items()}
 
 
 def mail_wanted(run: ImportRun) -> Notification:
     """Imports are reported by mail; a preview's reader is looking at it already."""
     return Notification.PENDING if run.mode == Mode.IMPORT else Notification.NONE
-
-
-def _counts(run: ImportRun) -> dict[str, int]:
-    return {name: getattr(run, name) for name in ("read", "inserted", "updated", "unchanged", "rejected")}
 
 
 def _limits() -> Limits:

@@ -1,8 +1,8 @@
-"""One import from claim to mail: what decides, and what opens transactions.
+"""One import from claim to mail: attempts until one succeeds, the file proves faulty, or patience ends.
 
-The six steps are those of DESIGN.md, section 6. Whatever goes wrong, a run ends in one of three ways:
-finished (its effects and its audit committed together), rejected (the file's fault; nothing changed), or
-an exception leaves here (our fault; nothing changed) and the event is delivered again.
+Whatever goes wrong, a run ends in one of three ways: finished (its effects and its audit committed together),
+rejected (the file's fault; nothing changed), or an exception leaves here (our fault; nothing changed) and the
+event is delivered again. docs/architecture.md follows a cell along this road.
 """
 
 import logging
@@ -19,7 +19,7 @@ from clients.contract.problems import Statement
 from clients.errors import Fenced, ImportFailed, Interrupted, LeaseHeld, OutOfTime, describe, sqlstate, trace
 from clients.importing.deliveries import run_for_event
 from clients.importing.invocation import Invocation, in_time, lift_limits
-from clients.importing.job import Progress, Source, complete, mail_wanted
+from clients.importing.job import ImportJob, Progress, Source, mail_wanted
 from clients.importing.retry import retrying
 from clients.models.import_run import ImportRun, ImpossibleMove, State, Trigger
 from clients.reporting import mails
@@ -29,13 +29,17 @@ logger = logging.getLogger(__name__)
 _QUERY_CANCELED = "57014"
 
 
+def _no_progress(run: ImportRun) -> None:
+    """Nobody is watching."""
+
+
 def import_upload(version: ObjectVersion, invocation: Invocation) -> ImportRun:
     """Import one uploaded object version, once, however often its event is delivered.
 
     Returns the run: finished, or running when another worker is at it, alive. Raises ImportingError when
     the event should be delivered again.
     """
-    return _process(lambda: run_for_event(version), lambda: closing_download(version), invocation)
+    return _Delivery(lambda: run_for_event(version), lambda: _download(version), invocation).process()
 
 
 def import_queued(run_id: int, invocation: Invocation) -> ImportRun:
@@ -44,22 +48,20 @@ def import_queued(run_id: int, invocation: Invocation) -> ImportRun:
     Raises ImportRun.DoesNotExist when there is no such run.
     """
 
+    def find() -> ImportRun:
+        return ImportRun.objects.get(pk=run_id)
+
     @contextmanager
     def source() -> Iterator[Download]:
-        run = ImportRun.objects.get(pk=run_id)
-        with closing_download(ObjectVersion(run.bucket, run.key, run.version_id, run.etag)) as download:
+        run = find()
+        with _download(ObjectVersion(run.bucket, run.key, run.version_id, run.etag)) as download:
             yield download
 
-    return _process(lambda: ImportRun.objects.get(pk=run_id), source, invocation)
+    return _Delivery(find, source, invocation).process()
 
 
 def import_file(
-    path: Path,
-    *,
-    conflict_policy: str,
-    mode: str,
-    invocation: Invocation,
-    progress: Progress | None = None,
+    path: Path, *, conflict_policy: str, mode: str, invocation: Invocation, progress: Progress = _no_progress
 ) -> ImportRun:
     """Import a local file by the same road as an upload."""
     run = ImportRun.objects.create(
@@ -76,124 +78,131 @@ def import_file(
         with path.open("rb") as file:
             yield Download(file, path.stat().st_size, "", "")
 
-    return _process(
-        lambda: ImportRun.objects.get(pk=run.pk), source, invocation, progress or (lambda run: None)
-    )
+    return _Delivery(lambda: ImportRun.objects.get(pk=run.pk), source, invocation, progress).process()
 
 
 @contextmanager
-def closing_download(version: ObjectVersion) -> Iterator[Download]:
+def _download(version: ObjectVersion) -> Iterator[Download]:
     download = storage.open_version(version)
     with closing(download.body):
         yield download
 
 
-def _process(
-    find: Callable[[], ImportRun],
-    source: Source,
-    invocation: Invocation,
-    progress: Progress = lambda run: None,
-) -> ImportRun:
-    """Attempts until one succeeds, the file proves faulty, or patience ends; then the mail."""
-    attempts = 0
-    run: ImportRun | None = None
-    claims_before: int | None = None
-    try:
+class _Delivery:
+    """One delivery of an event: the attempts at its run, what is said when they fail, and the mail."""
+
+    def __init__(
+        self,
+        find: Callable[[], ImportRun],
+        source: Source,
+        invocation: Invocation,
+        progress: Progress = _no_progress,
+    ) -> None:
+        self._find = find
+        self._source = source
+        self._invocation = invocation
+        self._progress = progress
+        self._run: ImportRun | None = None
+        self._claims_before: int | None = None
+
+    def process(self) -> ImportRun:
+        try:
+            run = self._attempt_until_done()
+        except (LeaseHeld, Fenced) as other:
+            return self._leave_to_another(other)
+        except (KeyboardInterrupt, SystemExit):
+            self._give_up(Interrupted())
+            raise
+        except ImportRun.DoesNotExist:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run says so
+            self._log(error)
+            self._give_up(error)
+            number = self._run.pk if self._run else None
+            raise ImportFailed(f"run {number or '?'}: {describe(error)}", run=number) from None
+        finally:
+            lift_limits()
+        mails.send(run)
+        return run
+
+    def _attempt_until_done(self) -> ImportRun:
         for attempt in retrying(settings.IMPORT_RETRY_SECONDS):
-            with attempt, in_time(invocation):
-                attempts += 1
-                if attempts > 1:
+            with attempt, in_time(self._invocation):
+                if attempt.number > 1:
                     connection.close()
-                run = find()
-                claims_before = run.attempt if claims_before is None else claims_before
-                _attempt(run, source, invocation, progress, new_delivery=run.attempt == claims_before)
-    except (LeaseHeld, Fenced) as other:
-        # Whoever holds the run finishes it, and should that worker die, its own event is delivered again: to
-        # raise would only fill the dead-letter queue with duplicates. Unless that is its last delivery, and
-        # this is another event, which has some left.
+                self._run = self._find()
+                if self._claims_before is None:
+                    self._claims_before = self._run.attempt
+                self._attempt(self._run)
+        assert self._run is not None
+        return self._run
+
+    def _attempt(self, run: ImportRun) -> None:
+        if run.is_finished:
+            logger.info("already finished", extra={"run": run.pk, "state": run.state})
+            return
+        claimed = run.claim(
+            self._invocation.request_id,
+            log_stream=self._invocation.log_stream,
+            new_delivery=run.attempt == self._claims_before,
+        )
+        if not claimed:
+            if run.is_finished:
+                return
+            raise LeaseHeld(f"run {run.pk} is being processed by another worker")
+        logger.info("claimed", extra={"run": run.pk, "attempt": run.attempt})
+        try:
+            ImportJob(run, self._source, self._invocation, self._progress).complete()
+        except ImpossibleMove:
+            raise Fenced(f"run {run.pk} was taken over by another worker") from None
+        except Exception as error:
+            if sqlstate(error) == _QUERY_CANCELED and self._invocation.is_out_of_time:
+                raise OutOfTime from None
+            raise
+
+    def _leave_to_another(self, reason: LeaseHeld | Fenced) -> ImportRun:
+        """Return quietly: whoever holds the run finishes it, and should that worker die, its own event is
+        delivered again. To raise would only fill the dead-letter queue with duplicates. Unless that was its
+        last delivery, and this is another event, which has some left.
+        """
+        run = self._run
         assert run is not None
         run.refresh_from_db()
-        logger.info("left to another worker", extra={"run": run.pk, "reason": type(other).__name__})
+        logger.info("left to another worker", extra={"run": run.pk, "reason": type(reason).__name__})
         is_last = run.deliveries >= settings.IMPORT_DELIVERIES
-        if run.state == State.RUNNING and is_last and run.request_id != invocation.request_id:
-            raise
+        if run.state == State.RUNNING and is_last and run.request_id != self._invocation.request_id:
+            raise reason
         return run
-    except (KeyboardInterrupt, SystemExit):
-        if run is not None:
-            _give_up(run, Interrupted(), invocation)
-        raise
-    except ImportRun.DoesNotExist:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, the run says so
+
+    def _log(self, error: Exception) -> None:
+        run = self._run.pk if self._run else None
         # An error's own message may quote a row, so where it came from has to do.
-        logger.error(
-            "import failed",
-            extra={
-                "run": run and run.pk,
-                "error": describe(error),
-                "attempts": attempts,
-                "trace": trace(error),
-            },
-        )
-        if run is not None:
-            _give_up(run, error, invocation)
-        raise ImportFailed(
-            f"run {run.pk if run else '?'}: {describe(error)}", run=run.pk if run else None
-        ) from None
-    finally:
-        lift_limits()
-    assert run is not None
-    mails.send(run)
-    return run
+        logger.error("import failed", extra={"run": run, "error": describe(error), "trace": trace(error)})
 
-
-def _attempt(
-    run: ImportRun,
-    source: Source,
-    invocation: Invocation,
-    progress: Progress,
-    *,
-    new_delivery: bool,
-) -> None:
-    if run.is_finished:
-        logger.info("already finished", extra={"run": run.pk, "state": run.state})
-        return
-    if not run.claim(invocation.request_id, log_stream=invocation.log_stream, new_delivery=new_delivery):
-        if run.is_finished:
+    def _give_up(self, error: Exception) -> None:
+        """Say on the run what happened, if the database can be reached; the exception tells Lambda."""
+        run = self._run
+        if run is None:
             return
-        raise LeaseHeld(f"run {run.pk} is being processed by another worker")
-    logger.info("claimed", extra={"run": run.pk, "attempt": run.attempt})
-    try:
-        complete(run, source, invocation, progress)
-    except ImpossibleMove:
-        raise Fenced(f"run {run.pk} was taken over by another worker") from None
-    except Exception as error:
-        if sqlstate(error) == _QUERY_CANCELED and invocation.is_out_of_time:
-            raise OutOfTime from None
-        raise
-
-
-def _give_up(run: ImportRun, error: Exception, invocation: Invocation) -> None:
-    """Say on the run what happened, if the database can be reached; the exception tells Lambda."""
-    match error:
-        case OutOfTime():
-            why = Statement.of("out-of-time")
-        case Interrupted():
-            why = Statement.of("interrupted")
-        case _:
-            why = Statement.of("failed", error=describe(error))
-    try:
-        connection.close()
-        held = run.attempt
-        run.refresh_from_db()
-        if (run.state, run.request_id, run.attempt) != (State.RUNNING, invocation.request_id, held):
+        match error:
+            case OutOfTime():
+                why = Statement.of("out-of-time")
+            case Interrupted():
+                why = Statement.of("interrupted")
+            case _:
+                why = Statement.of("failed", error=describe(error))
+        try:
+            connection.close()
+            held = run.attempt
+            run.refresh_from_db()
+            if (run.state, run.request_id, run.attempt) != (State.RUNNING, self._invocation.request_id, held):
+                return
+            if self._invocation.redelivered and run.deliveries < settings.IMPORT_DELIVERIES:
+                run.give_back(why)
+            else:
+                run.fail(why, notification=mail_wanted(run))
+        except Exception as second:  # noqa: BLE001 - the first error is what counts
+            logger.error("could not record the failure", extra={"run": run.pk, "error": describe(second)})
             return
-        if invocation.redelivered and run.deliveries < settings.IMPORT_DELIVERIES:
-            run.give_back(why)
-        else:
-            run.fail(why, notification=mail_wanted(run))
-    except Exception as second:  # noqa: BLE001 - the first error is what counts
-        logger.error("could not record the failure", extra={"run": run.pk, "error": describe(second)})
-        return
-    if run.state == State.FAILED:
-        mails.send(run)
+        if run.state == State.FAILED:
+            mails.send(run)

@@ -8,7 +8,7 @@ from operator import itemgetter
 
 from clients.contract.columns import COLUMNS, ClientRow
 from clients.contract.layout import Layout
-from clients.contract.problems import Problem
+from clients.contract.problems import Problem, ProblemKind
 from clients.contract.rules import Rules
 from clients.reading.reader import CsvReader
 
@@ -37,7 +37,7 @@ class ValidatedRows:
         self._no_values = b"\t\\N" * len(self._order)
         self.rejected = 0
         self._outcomes: dict[tuple[Problem, ...], _Outcome] = {}
-        self._problem_counts: Counter[str] = Counter()  # without those of the outcomes at hand
+        self._problem_counts: Counter[ProblemKind] = Counter()  # without those of the outcomes at hand
         self.exhausted = False
 
     @property
@@ -51,12 +51,12 @@ class ValidatedRows:
         return self.reader.rows - self.rejected
 
     @property
-    def problem_counts(self) -> dict[str, int]:
-        """Rows that have a problem, by ProblemKind.key."""
+    def problem_counts(self) -> dict[ProblemKind, int]:
+        """Rows that have each kind of problem."""
         counts = self._problem_counts.copy()
         for problems, outcome in self._outcomes.items():
             for problem in problems:
-                counts[problem.kind.key] += outcome.rows
+                counts[problem.kind] += outcome.rows
         return dict(counts)
 
     def blocks(self) -> Iterator[bytes]:

@@ -239,6 +239,11 @@ class ImportRun(models.Model):
         return visible(self.key.rsplit("/", 1)[-1] or self.key)
 
     @property
+    def counts(self) -> dict[str, int]:
+        """The rows read, and what they add up from."""
+        return {name: getattr(self, name) for name in _NO_COUNTS}
+
+    @property
     def fault(self) -> str:
         """Why the file, or the attempt, came to nothing; empty when it didn't."""
         return sentence(self.fault_code, self.fault_params) if self.fault_code else ""
