@@ -18,6 +18,7 @@ from clients.reporting.reports import as_text, report
 from local import aws, platform, postgres
 from local.delivery import Delivery
 from local.protocol import HOST
+from local.schedule import Schedules
 from local.signals import Signals, Stopped
 
 Say = Callable[[str], object]
@@ -64,8 +65,10 @@ def serve(files: list[Path], *, as_json: bool, say: Say, remark: Say) -> int:
                     watch = Watch(as_json=as_json, say=say, remark=remark)
                     for path in files:
                         platform.import_file(path, progress=lambda run: watch.look())
+                    schedules = Schedules()
                     while True:
                         watch.look()
+                        schedules.look()
                         time.sleep(_LOOK_SECONDS)
                 except Stopped:
                     _say_goodbye(delivery, remark)

@@ -10,6 +10,7 @@ from import_export.forms import ExportForm
 from clients import actions
 from clients.admin import downloads
 from clients.admin.client_history import history
+from clients.contract.columns import BY_FIELD
 from clients.models import Client
 from clients.reporting.exports import ClientResource
 
@@ -46,12 +47,12 @@ class ClientExportForm(ExportForm):
 
 @admin.register(Client)
 class ClientAdmin(ExportMixin, admin.ModelAdmin):  # type: ignore[misc,type-arg]
-    list_display = ("name", "email", "company", "phone", "status")
+    list_display = tuple(BY_FIELD)
     list_filter = ("status", "created_at", "updated_at")
     search_fields = ("name", "email", "company", "phone")
     search_help_text = "Search by name, email, company or phone."
     show_full_result_count = False
-    fields = ("name", "email", "company", "phone", "status")
+    fields = tuple(BY_FIELD)
 
     change_form_template = "clients/client_form.html"
 

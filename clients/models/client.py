@@ -20,7 +20,26 @@ class ClientField(models.CharField):  # type: ignore[type-arg]
         return text
 
 
-class Client(models.Model):
+def _of_contract(field: str) -> dict[str, Any]:
+    """A column's options in the table, as the contract has them."""
+    column = BY_FIELD[field]
+    optional = {} if column.required else {"blank": True, "db_default": ""}
+    return {"max_length": column.max_length, **optional}
+
+
+class ClientData(models.Model):
+    """What an import may change of a client."""
+
+    name = ClientField(**_of_contract("name"))
+    company = ClientField(**_of_contract("company"))
+    phone = ClientField(**_of_contract("phone"))
+    status = ClientField(**_of_contract("status"))
+
+    class Meta:
+        abstract = True
+
+
+class Client(ClientData):
     """A client, as the specification lays the table out, and where its row came from.
 
     Uniqueness is a constraint rather than `unique=True`, which would add a second index
@@ -28,11 +47,7 @@ class Client(models.Model):
     """
 
     id = models.AutoField(primary_key=True)
-    name = ClientField(max_length=100)
-    email = ClientField(max_length=100, db_collation="C")
-    company = ClientField(max_length=100)
-    phone = ClientField(max_length=15, blank=True, db_default="")
-    status = ClientField(max_length=50)
+    email = ClientField(db_collation="C", **_of_contract("email"))
 
     # Without database constraints: a million inserts would pay for a million look-ups of one run.
     created_by_run = models.ForeignKey(

@@ -2,8 +2,10 @@ from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
 
+from clients.models.client import ClientData
 
-class ClientChange(models.Model):
+
+class ClientChange(ClientData):
     """What a client looked like before an import changed it: its history, and what undo puts back."""
 
     # The key's index serves a client's history; a run's changes lie side by side, which a BRIN index
@@ -16,10 +18,6 @@ class ClientChange(models.Model):
         "ImportRun", models.DO_NOTHING, db_constraint=False, related_name="changes", db_index=False
     )
     line = models.IntegerField(help_text="Line of the run's file that brought the new data.")
-    name = models.CharField(max_length=100)
-    company = models.CharField(max_length=100)
-    phone = models.CharField(max_length=15)
-    status = models.CharField(max_length=50)
     # The run that had written these values, so that an undo restores that too.
     changed_by_run_id = models.IntegerField(null=True)
     updated_at = models.DateTimeField()

@@ -10,46 +10,51 @@ from typing import Any
 
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import connection, transaction
+from psycopg2.sql import SQL, Composable, Identifier, Literal
 
+from clients.contract.columns import DATA
 from clients.models.import_run import ImportRun, Mode, State
 
 logger = logging.getLogger(__name__)
 
 LISTED = 1_000  # clients left alone that are named one by one
 
-# `c` is a client that the run wrote, as long as nobody has written it since.
-_INSERTED = "FROM clients c WHERE c.created_by_run_id = %(run)s AND c.changed_by_run_id = %(run)s"
-# A before-image that an undone run had written is not put back: it would bring that run's data back.
-_BEFORE_IMAGES = """
-    FROM client_changes b
-    WHERE b.run_id = %(run)s AND NOT EXISTS (
-        SELECT FROM import_runs r WHERE r.id = b.changed_by_run_id AND r.state = 'undone')
-"""
-_UPDATED = f"""
-    FROM clients c JOIN (SELECT b.* {_BEFORE_IMAGES}) b ON b.client_id = c.id
-    WHERE c.changed_by_run_id = %(run)s
-"""
-_LEFT_ALONE = f"""
+# `c` is a client that the run wrote, as long as nobody has written it since; `b` is its before-image. What an
+# undone run had written is not put back: it would bring that run's data back.
+_FRAGMENTS: dict[str, Composable] = {
+    "inserted": SQL("FROM clients c WHERE c.created_by_run_id = %(run)s AND c.changed_by_run_id = %(run)s"),
+    "before": SQL("""
+        FROM client_changes b
+        WHERE b.run_id = %(run)s AND NOT EXISTS (
+            SELECT FROM import_runs r WHERE r.id = b.changed_by_run_id AND r.state = 'undone')
+    """),
+}
+_FRAGMENTS["updated"] = SQL("""
+    FROM clients c JOIN (SELECT b.* {before}) b ON b.client_id = c.id WHERE c.changed_by_run_id = %(run)s
+""").format(**_FRAGMENTS)
+_FRAGMENTS["left_alone"] = SQL("""
     FROM clients c
     WHERE c.created_by_run_id = %(run)s AND c.changed_by_run_id IS DISTINCT FROM %(run)s
     OR c.id IN (SELECT client_id FROM client_changes WHERE run_id = %(run)s)
-    AND NOT (c.changed_by_run_id IS NOT DISTINCT FROM %(run)s
-        AND c.id IN (SELECT b.client_id {_BEFORE_IMAGES}))
-"""
+    AND NOT (c.changed_by_run_id IS NOT DISTINCT FROM %(run)s AND c.id IN (SELECT b.client_id {before}))
+""").format(**_FRAGMENTS)
 
-_LOCK = "LOCK TABLE clients IN SHARE ROW EXCLUSIVE MODE"
-_COUNT = f"""
-    SELECT (SELECT count(*) {_INSERTED}), (SELECT count(*) {_UPDATED}), (SELECT count(*) {_LEFT_ALONE})
-"""
-_LIST = f"SELECT c.id, c.changed_by_run_id {_LEFT_ALONE} ORDER BY c.id LIMIT {LISTED}"
-_DELETE = f"DELETE {_INSERTED}"
-_PUT_BACK = f"""
-    UPDATE clients c
-    SET name = b.name, company = b.company, phone = b.phone, status = b.status,
-        changed_by_run_id = b.changed_by_run_id, updated_at = b.updated_at
-    FROM (SELECT b.* {_BEFORE_IMAGES}) b
-    WHERE b.client_id = c.id AND c.changed_by_run_id = %(run)s
-"""
+_NO_LIMIT = SQL("SET LOCAL statement_timeout = 0")
+_LOCK = SQL("LOCK TABLE clients IN SHARE ROW EXCLUSIVE MODE")
+_COUNT = SQL("""
+    SELECT (SELECT count(*) {inserted}), (SELECT count(*) {updated}), (SELECT count(*) {left_alone})
+""").format(**_FRAGMENTS)
+_LIST = SQL("SELECT c.id, c.changed_by_run_id {left_alone} ORDER BY c.id LIMIT {limit}").format(
+    limit=Literal(LISTED), **_FRAGMENTS
+)
+_DELETE = SQL("DELETE {inserted}").format(**_FRAGMENTS)
+_PUT_BACK = SQL("""
+    UPDATE clients c SET {data}, changed_by_run_id = b.changed_by_run_id, updated_at = b.updated_at
+    FROM (SELECT b.* {before}) b WHERE b.client_id = c.id AND c.changed_by_run_id = %(run)s
+""").format(
+    data=SQL(", ").join(SQL("{0} = b.{0}").format(Identifier(column.field)) for column in DATA),
+    **_FRAGMENTS,
+)
 
 
 class UndoRefused(Exception):
@@ -88,14 +93,8 @@ def why_not(run: ImportRun) -> str:
 
 def effect_of(run: ImportRun) -> Effect:
     """What undoing the run would do now; nothing is changed."""
-    arguments = {"run": run.pk}
-    with connection.cursor() as cursor:
-        cursor.execute(_COUNT, arguments)
-        removed, restored, left_alone = cursor.fetchone()
-        listed = []
-        if left_alone:
-            cursor.execute(_LIST, arguments)
-            listed = cursor.fetchall()
+    [(removed, restored, left_alone)] = _rows(_COUNT, run.pk)
+    listed = _rows(_LIST, run.pk) if left_alone else []
     return Effect(removed, restored, left_alone, listed)
 
 
@@ -106,7 +105,7 @@ def undo(run_id: int) -> ImportRun:
     """
     with transaction.atomic():
         # An import that this worker did before may have left its own, short limit on the connection.
-        _execute("SET LOCAL statement_timeout = 0", run_id)
+        _execute(_NO_LIMIT, run_id)
         _execute(_LOCK, run_id)
         run = ImportRun.objects.select_for_update(of=("self",)).get(pk=run_id)
         if run.state == State.UNDONE:
@@ -135,7 +134,14 @@ def describe(effect: Effect) -> str:
     )
 
 
-def _execute(statement: str, run_id: int) -> int:
+def _execute(statement: Composable, run_id: int) -> int:
+    """Returns how many rows it touched."""
     with connection.cursor() as cursor:
-        cursor.execute(statement, {"run": run_id})
+        cursor.execute(statement.as_string(cursor.cursor), {"run": run_id})
         return int(cursor.rowcount)
+
+
+def _rows(statement: Composable, run_id: int) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement.as_string(cursor.cursor), {"run": run_id})
+        return list(cursor.fetchall())
