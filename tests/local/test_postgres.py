@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -35,3 +36,30 @@ def test_roots_private_folders_stay_private(tmp_path: Path, settings: Any) -> No
         assert private.stat().st_mode & 0o777 == 0o700
     finally:
         shutil.rmtree(data.parent)
+
+
+def test_a_path_that_a_socket_cannot_have_gets_a_short_one_instead(tmp_path: Path) -> None:
+    short = Path("/var/lib/data")
+    assert postgres._socket_folder(short, tmp_path) == short
+    for data in (tmp_path / "with a space", tmp_path / ("long" * 30)):
+        folder = postgres._socket_folder(data, tmp_path)
+        assert folder != data
+        assert folder.parent == tmp_path
+        assert folder == postgres._socket_folder(data, tmp_path), "the next start must find it again"
+
+
+def test_no_two_users_share_a_lock() -> None:
+    postgres._use_own_runtime_folder()
+    folder = postgres.PostgresServer.lock_path.parent
+    assert folder != Path(tempfile.gettempdir())
+    assert folder.stat().st_uid == os.getuid()
+
+
+def test_a_runtime_folder_of_another_user_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever made it could read what goes over the socket."""
+    monkeypatch.setattr(postgres, "_is_root", lambda: False)
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    postgres._runtime_folder()
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.raises(postgres.NotStarted, match="belongs to another user"):
+        postgres._runtime_folder()

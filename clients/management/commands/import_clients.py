@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, ProgrammingError
@@ -65,6 +66,8 @@ class Command(BaseCommand):
             raise CommandError(
                 f"The import could not be finished; nothing was changed ({failure}).", returncode=3
             ) from None
+        except ImproperlyConfigured as fault:
+            raise CommandError(str(fault), returncode=3) from None
         except DatabaseError as error:
             raise CommandError(
                 f"The import could not be finished; nothing was changed ({describe(error)}). "

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 try:
-    from local import aws, platform, session
+    from local import aws, platform, postgres, session
 except ModuleNotFoundError as error:
     session = None  # type: ignore[assignment]
     missing = error.name
@@ -43,7 +43,7 @@ class Command(BaseCommand):
             else:
                 remark = self._remark if as_json else self._say
                 code = session.serve(files, as_json=as_json, say=self._say, remark=remark)
-        except (aws.PortInUse, aws.NotStarted, platform.EventLost) as error:
+        except (aws.PortInUse, aws.NotStarted, platform.EventLost, postgres.NotStarted) as error:
             raise CommandError(str(error)) from None
         sys.exit(code)
 
