@@ -108,11 +108,12 @@ def _socket_folder(data: Path, runtime: Path) -> Path:
 def _runtime_folder() -> Path:
     if _is_root():
         return _public_folder("runtime")
-    folder = Path(tempfile.gettempdir()) / f"clientimport-{getpass.getuser()}"
+    owner = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
+    folder = Path(tempfile.gettempdir()) / f"clientimport-{owner}"
     if len(os.fsencode(folder)) > _SOCKET_FOLDER_BYTES - 11:
         folder = Path("/tmp") / folder.name  # noqa: S108 - private, see below
     folder.mkdir(mode=0o700, exist_ok=True)
-    if hasattr(os, "getuid") and folder.lstat().st_uid != os.getuid():
+    if hasattr(os, "getuid") and folder.lstat().st_uid != owner:
         raise NotStarted(f"{folder} belongs to another user. Remove it and start again.")
     return folder
 

