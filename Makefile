@@ -7,7 +7,10 @@ INSTALLED := $(VENV)/.installed
 PRODUCTION := RDS_HOST=db.example.com RDS_DB=clients RDS_USER=import RDS_PASS=secret LOG_FILE= \
 	NOTIFICATION_EMAIL=admin@example.com DJANGO_SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(60))')
 
-.PHONY: run test check format bench chaos clean
+# For every Python and platform that we support. `make lock UPGRADE=--upgrade` takes the newest versions.
+LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11
+
+.PHONY: run test check lock format bench chaos clean
 
 run: $(INSTALLED) ## the whole platform on this machine: http://127.0.0.1:8000/admin/
 	$(BIN)/python manage.py runlocal samples/clients.csv
@@ -22,8 +25,14 @@ check: $(INSTALLED) ## the gate: style, types, architecture, migrations, Django'
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING
-	@$(BIN)/pip-audit --requirement requirements.txt --disable-pip --no-deps --progress-spinner off --timeout 5 || \
+	@$(BIN)/pip-audit --requirement requirements-dev.txt --require-hashes --disable-pip --progress-spinner off --timeout 5 || \
 		{ echo "The dependency audit found something, or its service can't be reached from here."; [ -z "$(AUDIT)" ]; }
+
+lock: $(INSTALLED) ## pin everything that ships, and all that develops it, with hashes
+	$(LOCK) requirements.in --output-file requirements.txt $(UPGRADE)
+	$(LOCK) --constraint requirements.txt requirements-dev.in --output-file requirements-dev.txt $(UPGRADE)
+	$(LOCK) --constraint requirements-dev.txt benchmarks/requirements.in \
+		--output-file benchmarks/requirements.txt $(UPGRADE)
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix-only .
@@ -32,19 +41,19 @@ format: $(INSTALLED)
 chaos: $(INSTALLED) ## break things N times at random, compare with an independent model
 	$(BIN)/python -m tests.chaos --rounds $(or $(N),100)
 
-bench: $(INSTALLED) ## the speed table of DESIGN.md, section 8
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+bench: $(INSTALLED) ## the speed table
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## forget the virtual environment and all local data
 	rm -rf $(VENV) .local
 
-$(INSTALLED): requirements.txt requirements-dev.txt
+$(INSTALLED): requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or later is needed; $$($(PYTHON) --version) is what '$(PYTHON)' starts. Try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	@echo "Installing into $(VENV); this takes a minute, once."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
 -include infra/deploy.mk

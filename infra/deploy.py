@@ -119,9 +119,13 @@ def apply_stack(stage: str, given: dict[str, str]) -> None:
         if "No updates are to be performed" in str(error):
             return
         raise
-    wait = "stack_create_complete" if before is None else "stack_update_complete"
+    waiter = (
+        cloudformation.get_waiter("stack_create_complete")
+        if before is None
+        else cloudformation.get_waiter("stack_update_complete")
+    )
     try:
-        cloudformation.get_waiter(wait).wait(StackName=name, WaiterConfig={"Delay": 15, "MaxAttempts": 160})
+        waiter.wait(StackName=name, WaiterConfig={"Delay": 15, "MaxAttempts": 160})
     except WaiterError:
         raise Stop(_why_it_failed(name)) from None
 

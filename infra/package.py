@@ -7,11 +7,13 @@ Zappa calls `prebuild` before it packs and `finish` on what it packed; both work
 import compileall
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from importlib.util import cache_from_source
 from pathlib import Path
 from py_compile import PycInvalidationMode
@@ -24,9 +26,9 @@ ENVIRONMENT = ROOT / ".venv-package"
 MAX_ZIPPED = 50 * 1000**2
 MAX_UNZIPPED = 150 * 1000**2
 
-# Zappa is a deployment tool; only its handler and what that imports run on Lambda. Its other
-# requirements (troposphere, placebo, setuptools, …) are not installed at all.
-_ZAPPA_AT_RUNTIME = ("durationpy", "werkzeug")
+# Zappa is a deployment tool; only its handler and what that imports run on Lambda. What else only Zappa needs
+# (troposphere, placebo, setuptools, …) is not installed at all.
+_ZAPPA_AT_RUNTIME = {"durationpy", "werkzeug"}
 _ZAPPA_MODULES = {
     "__init__.py",
     "asgi.py",
@@ -160,14 +162,14 @@ def _install() -> None:
     if marker.exists() and marker.read_text() == wanted:
         return
     shutil.rmtree(ENVIRONMENT, ignore_errors=True)
-    lines = [line.split("#")[0].strip() for line in requirements.splitlines()]
-    zappa = next(line for line in lines if line.startswith("zappa=="))
-    others = [line for line in lines if line and line != zappa]
-    for packages in ([*others, *_ZAPPA_AT_RUNTIME], ["--no-deps", zappa]):
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write("".join(_shipped(requirements)))
+        file.flush()
         subprocess.run(
             [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile",
              "--target", str(target), "--platform", "manylinux2014_x86_64", "--implementation", "cp",
-             "--python-version", target.parent.name.removeprefix("python"), "--only-binary=:all:", *packages],
+             "--python-version", target.parent.name.removeprefix("python"), "--only-binary=:all:",
+             "--no-deps", "--require-hashes", "--requirement", file.name],
             check=True,
         )  # fmt: skip
     for path in target.rglob("*"):
@@ -175,3 +177,22 @@ def _install() -> None:
             path.unlink()
     _compile(target)
     marker.write_text(wanted)
+
+
+def _shipped(lock: str) -> Iterator[str]:
+    """The packages of the lock that Lambda gets, each with its hashes: all but what only Zappa needs."""
+    packages = {match["name"]: match for match in _LOCKED.finditer(lock)}
+    needed_by = {name: set(_VIA.findall(match["via"])) for name, match in packages.items()}
+    left_out = {"zappa"}  # what only it needs; its handler is shipped
+    while more := {
+        name for name, by in needed_by.items() if by <= left_out and name not in _ZAPPA_AT_RUNTIME | left_out
+    }:
+        left_out |= more
+    return (match["pin"] for name, match in packages.items() if name == "zappa" or name not in left_out)
+
+
+# A pinned package of the lock: its version with the hashes, and the packages that it is needed by.
+_LOCKED = re.compile(
+    r"^(?P<pin>(?P<name>[a-z0-9-]+)==.*\n(?:    --hash.*\n)+)(?P<via>(?:    # .*\n)+)", re.MULTILINE
+)
+_VIA = re.compile(r"^    #(?: via|  ) +(\S.*)$", re.MULTILINE)

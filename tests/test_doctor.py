@@ -61,16 +61,16 @@ def test_missing_migrations_are_named_with_the_command_that_applies_them(bucket:
 
 
 @pytest.fixture
-def notification(bucket: str) -> Iterator[dict[str, Any]]:
+def notification(bucket: str) -> Iterator[Any]:
     """The bucket's notification, to be changed; put back afterwards."""
     s3 = boto3.client("s3")
-    before: dict[str, Any] = dict(s3.get_bucket_notification_configuration(Bucket=bucket))
+    before: Any = dict(s3.get_bucket_notification_configuration(Bucket=bucket))
     del before["ResponseMetadata"]
     yield json.loads(json.dumps(before))
     s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=before)
 
 
-def test_an_event_for_the_whole_bucket_is_a_problem(bucket: str, notification: dict[str, Any]) -> None:
+def test_an_event_for_the_whole_bucket_is_a_problem(bucket: str, notification: Any) -> None:
     for entry in notification["QueueConfigurations"]:
         entry.pop("Filter")
     boto3.client("s3").put_bucket_notification_configuration(
@@ -82,7 +82,7 @@ def test_an_event_for_the_whole_bucket_is_a_problem(bucket: str, notification: d
     assert "prefix" in finding.todo
 
 
-def test_a_bucket_without_an_event_is_a_problem(bucket: str, notification: dict[str, Any]) -> None:
+def test_a_bucket_without_an_event_is_a_problem(bucket: str, notification: Any) -> None:
     boto3.client("s3").put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
     assert "no event of the bucket" in find("bucket's event").seen
 

@@ -4,8 +4,9 @@ import json
 from enum import StrEnum
 from typing import Any
 
-import boto3
 from django.conf import settings
+
+from clients.aws import clients
 
 
 class WorkerFunction(StrEnum):
@@ -24,10 +25,10 @@ def invoke(command: WorkerFunction, **payload: Any) -> None:
     """
     event = json.dumps({"command": command, **payload})
     if settings.LOCAL:
-        sqs = boto3.client("sqs")
+        sqs = clients.sqs()
         queue = sqs.get_queue_url(QueueName=settings.IMPORT_QUEUE)["QueueUrl"]
         sqs.send_message(QueueUrl=queue, MessageBody=event)
     else:
-        boto3.client("lambda").invoke(
+        clients.functions().invoke(
             FunctionName=settings.IMPORT_FUNCTION, InvocationType="Event", Payload=event.encode()
         )

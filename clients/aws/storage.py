@@ -1,10 +1,10 @@
 """The only S3 code: the upload bucket, through django-storages, with one file fault for what is gone."""
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, Protocol, TypedDict
 
 from botocore.exceptions import ClientError
 from django.conf import settings
@@ -13,6 +13,10 @@ from django.utils import timezone
 from django.utils.http import content_disposition_header
 
 from clients.contract.problems import FileFault
+from clients.reading.source import ByteStream
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 # Unversioned buckets, and objects older than versioning, have this for a version.
 NO_VERSION = "null"
@@ -62,20 +66,27 @@ class DeleteFailure:
     code: str
 
 
+class Body(ByteStream, Protocol):
+    """What we need of an open object."""
+
+    def close(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Download:
     """An open object. `body` raises when the connection ends before all of `size` bytes have come."""
 
-    body: IO[bytes]
+    body: Body
     size: int
     etag: str
     version_id: str
     metadata: dict[str, str] = field(default_factory=dict)
 
 
-def client() -> Any:
+def client() -> "S3Client":
     """The boto3 S3 client that django-storages has configured."""
-    return default_storage.connection.meta.client  # type: ignore[attr-defined]
+    found: S3Client = default_storage.connection.meta.client  # type: ignore[attr-defined]
+    return found
 
 
 def open_version(version: ObjectVersion) -> Download:
@@ -112,11 +123,18 @@ def exists(version: ObjectVersion) -> bool:
     return uploaded_at(version) is not None
 
 
-def _exact(version: ObjectVersion) -> dict[str, str]:
+def _exact(version: ObjectVersion) -> "_Condition":
     """The condition under which S3 hands out this version and no other."""
     if version.version_id:
         return {"VersionId": version.version_id}
     return {"IfMatch": f'"{version.etag}"'} if version.etag else {}
+
+
+class _Condition(TypedDict, total=False):
+    """What a request for an object may insist on."""
+
+    VersionId: str
+    IfMatch: str
 
 
 def _is_gone(error: ClientError) -> bool:
@@ -149,7 +167,7 @@ def list_versions() -> Iterator[list[StoredVersion]]:
         yield before
 
 
-def _stored(entry: dict[str, Any], *, is_marker: bool = False) -> StoredVersion:
+def _stored(entry: Mapping[str, Any], *, is_marker: bool = False) -> StoredVersion:
     return StoredVersion(
         key=entry["Key"],
         version_id=entry["VersionId"],

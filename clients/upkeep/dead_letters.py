@@ -13,11 +13,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from django.conf import settings
 
-from clients.aws import functions
+from clients.aws import clients, functions
 from clients.aws.events import uploaded_objects
 from clients.aws.functions import WorkerFunction
 from clients.models import ImportRun
@@ -28,8 +26,6 @@ _HIDDEN_SECONDS = 30
 _WAIT_SECONDS = 1  # SQS then asks all of its servers
 _BATCH = 10  # SQS's limit
 _OF_A_RUN = (WorkerFunction.RUN_QUEUED, WorkerFunction.UNDO)
-# A page of the admin waits for the count: better no answer than a slow one.
-_QUICK = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +61,7 @@ class Redrive:
 
 def count() -> int:
     """About how many messages there are, without a look at them. Raises botocore's errors, soon."""
-    sqs = boto3.client("sqs", config=_QUICK)
+    sqs = clients.sqs()
     url = sqs.get_queue_url(QueueName=settings.IMPORT_DEAD_LETTER_QUEUE)["QueueUrl"]
     names: list[Any] = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)
@@ -138,7 +134,7 @@ def _command(event: Any) -> WorkerFunction | None:
 
 
 def _queue() -> tuple[Any, str]:
-    sqs = boto3.client("sqs")
+    sqs = clients.sqs()
     return sqs, sqs.get_queue_url(QueueName=settings.IMPORT_DEAD_LETTER_QUEUE)["QueueUrl"]
 
 

@@ -7,23 +7,21 @@ A link that doesn't exist here (the local platform has no Lambda, no schedules) 
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from clients.aws import clients
 from clients.aws.secrets import resolve_secret
 from clients.models import Client, ImportRun
 from clients.models.import_run import FINAL, Notification, State
 
-_QUICKLY = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 2})
 _RETRIES = 2  # after the first attempt: IMPORT_DELIVERIES in all
 _DOCTORS_OWN = "doctor-"  # file names the import function may write and delete
 
@@ -108,11 +106,6 @@ def _aws_todo(code: str) -> str:
     return _REDEPLOY
 
 
-def _aws(service: str) -> Any:
-    client: Any = boto3.client
-    return client(service, config=_QUICKLY, region_name=settings.AWS_REGION)
-
-
 def _only_on_aws() -> None:
     if settings.LOCAL:
         raise _NotHere("the local platform has none")
@@ -167,7 +160,7 @@ def _password() -> str:
 
 
 def _bucket() -> str:
-    versioning = _aws("s3").get_bucket_versioning(Bucket=settings.IMPORT_BUCKET)
+    versioning = clients.s3().get_bucket_versioning(Bucket=settings.IMPORT_BUCKET)
     if versioning.get("Status") != "Enabled":
         raise _Problem(
             f"{settings.IMPORT_BUCKET} keeps no versions",
@@ -177,7 +170,9 @@ def _bucket() -> str:
 
 
 def _notification() -> str:
-    found = _aws("s3").get_bucket_notification_configuration(Bucket=settings.IMPORT_BUCKET)
+    found: Mapping[str, Any] = clients.s3().get_bucket_notification_configuration(
+        Bucket=settings.IMPORT_BUCKET
+    )
     wanted = settings.IMPORT_QUEUE if settings.LOCAL else settings.IMPORT_FUNCTION
     kind, arn = ("Queue", "QueueArn") if settings.LOCAL else ("LambdaFunction", "LambdaFunctionArn")
     ours = [entry for entry in found.get(f"{kind}Configurations", []) if entry[arn].split(":")[-1] == wanted]
@@ -198,7 +193,7 @@ def _notification() -> str:
 
 def _permission() -> str:
     _only_on_aws()
-    policy = json.loads(_aws("lambda").get_policy(FunctionName=settings.IMPORT_FUNCTION)["Policy"])
+    policy = json.loads(clients.functions().get_policy(FunctionName=settings.IMPORT_FUNCTION)["Policy"])
     bucket = f"arn:aws:s3:::{settings.IMPORT_BUCKET}"
     statements = [s for s in policy["Statement"] if bucket in json.dumps(s.get("Condition", {}))]
     if not statements:
@@ -210,7 +205,7 @@ def _permission() -> str:
 
 
 def _dead_letters() -> str:
-    sqs = _aws("sqs")
+    sqs = clients.sqs()
     url = sqs.get_queue_url(QueueName=settings.IMPORT_DEAD_LETTER_QUEUE)["QueueUrl"]
     waiting = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
     count = int(waiting["Attributes"]["ApproximateNumberOfMessages"])
@@ -224,7 +219,7 @@ def _dead_letters() -> str:
 
 def _attached() -> str:
     _only_on_aws()
-    client = _aws("lambda")
+    client = clients.functions()
     for name in (settings.IMPORT_FUNCTION, settings.CLEANER_FUNCTION):
         function = client.get_function_configuration(FunctionName=name)
         target = function.get("DeadLetterConfig", {}).get("TargetArn", "")
@@ -243,8 +238,8 @@ def _schedules() -> str:
     _only_on_aws()
     rules = []
     for name in (settings.IMPORT_FUNCTION, settings.CLEANER_FUNCTION):
-        arn = _aws("lambda").get_function_configuration(FunctionName=name)["FunctionArn"]
-        found = _aws("events").list_rule_names_by_target(TargetArn=arn)["RuleNames"]
+        arn = clients.functions().get_function_configuration(FunctionName=name)["FunctionArn"]
+        found = clients.schedules().list_rule_names_by_target(TargetArn=arn)["RuleNames"]
         enabled = [rule for rule in map(_rule, found) if rule["State"] == "ENABLED"]
         if not enabled:
             raise _Problem(f"nothing wakes {name} up", "Run: zappa schedule STAGE_import (or STAGE_clean)")
@@ -252,16 +247,15 @@ def _schedules() -> str:
     return ", ".join(rules)
 
 
-def _rule(name: str) -> dict[str, Any]:
-    rule: dict[str, Any] = _aws("events").describe_rule(Name=name)
-    return rule
+def _rule(name: str) -> Mapping[str, Any]:
+    return clients.schedules().describe_rule(Name=name)
 
 
 # --- mail -------------------------------------------------------------------------------------------
 
 
 def _sender() -> str:
-    ses = _aws("sesv2")
+    ses = clients.mail()
     sender = settings.DEFAULT_FROM_EMAIL
     if not any(_is_verified(ses, identity) for identity in (sender, sender.split("@")[-1])):
         raise _Problem(
@@ -273,7 +267,7 @@ def _sender() -> str:
 
 def _sandbox() -> str:
     _only_on_aws()
-    ses = _aws("sesv2")
+    ses = clients.mail()
     recipient = settings.NOTIFICATION_EMAIL
     if ses.get_account().get("ProductionAccessEnabled"):
         return "SES sends to everybody"
@@ -317,7 +311,7 @@ def _upload_and_watch(seconds: float) -> str:
     key = f"{settings.IMPORT_PREFIX}{name}.csv"
     emails = [f"{name}-{number}@example.com" for number in (1, 2)]
     rows = "".join(f"Doctor,{email},Doctor,,{settings.IMPORT_STATUSES[0]}\n" for email in emails)
-    s3 = _aws("s3")
+    s3 = clients.s3()
     started = time.monotonic()
     s3.put_object(
         Bucket=settings.IMPORT_BUCKET, Key=key, Body=f"Name,Email,Company,Phone,Status\n{rows}".encode()

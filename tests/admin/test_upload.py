@@ -144,14 +144,14 @@ def test_progress_is_told_until_the_run_is_finished(operator: Browser, upload: U
 
 def test_without_s3_the_page_says_so(operator: Browser, bucket: str) -> None:
     s3 = boto3.client("s3")
-    configuration = s3.get_bucket_notification_configuration(Bucket=bucket)
+    configuration: Any = s3.get_bucket_notification_configuration(Bucket=bucket)
     s3.delete_bucket(Bucket=bucket)
     try:
         page = operator.get(UPLOAD).content.decode()
     finally:
         s3.create_bucket(Bucket=bucket)
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-        configuration.pop("ResponseMetadata")
+        del configuration["ResponseMetadata"]
         s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=configuration)
     assert "can’t be reached" in page
     assert '<form method="post" action="http' not in page

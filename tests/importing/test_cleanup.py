@@ -1,6 +1,6 @@
 """Promise 22: only finished objects older than the limit go; the rest is reported."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -40,7 +40,7 @@ def put(bucket: str, name: str, body: bytes = b"x") -> dict[str, Any]:
     return dict(boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=body))
 
 
-def imported(bucket: str, name: str, answer: dict[str, Any], state: State, **fields: Any) -> ImportRun:
+def imported(bucket: str, name: str, answer: Mapping[str, Any], state: State, **fields: Any) -> ImportRun:
     """The run of an upload, in the state that it has come to."""
     return ImportRun.objects.create(
         bucket=bucket,

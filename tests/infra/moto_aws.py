@@ -101,7 +101,7 @@ def _mend_buckets() -> None:
             Bucket=bucket.name, PublicAccessBlockConfiguration=properties["PublicAccessBlockConfiguration"]
         )
         rules = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
-        by_default = [
+        by_default: Any = [
             {"ApplyServerSideEncryptionByDefault": rule["ServerSideEncryptionByDefault"]} for rule in rules
         ]
         s3.put_bucket_encryption(Bucket=bucket.name, ServerSideEncryptionConfiguration={"Rules": by_default})

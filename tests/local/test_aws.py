@@ -79,7 +79,7 @@ def test_messages_outlive_a_restart_with_their_deliveries_counted(restarting: St
     with restarting():
         sqs = boto3.client("sqs")
         url = sqs.get_queue_url(QueueName=settings.IMPORT_DEAD_LETTER_QUEUE)["QueueUrl"]
-        why = {"DataType": "String", "StringValue": "because"}
+        why: Any = {"DataType": "String", "StringValue": "because"}
         sqs.send_message(QueueUrl=url, MessageBody="{}", MessageAttributes={"ErrorMessage": why})
         [before] = receive()["Messages"]
     with restarting():

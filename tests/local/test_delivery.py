@@ -224,8 +224,8 @@ def test_on_aws_an_invocation_is_asynchronous(settings: Any, monkeypatch: pytest
 
     original = boto3.client
 
-    def client(name: Any) -> Any:
-        made = original(name)
+    def client(name: Any, **options: Any) -> Any:
+        made = original(name, **options)
         made.meta.events.register("provide-client-params.lambda.Invoke", keep)
         made.meta.events.register("before-send.lambda.Invoke", lambda **_: _accepted())
         return made

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -191,7 +192,9 @@ def _can_log_in(admin: str, screen: str) -> bool:
 
 def _paste_the_curl_line(screen: str, path: Path) -> None:
     [line] = [line.strip() for line in screen.splitlines() if "curl" in line]
-    subprocess.run(line.replace("my.csv", str(path)), shell=True, check=True, capture_output=True)
+    subprocess.run(
+        line.replace("my.csv", shlex.quote(str(path))), shell=True, check=True, capture_output=True
+    )
 
 
 def test_ctrl_c_lets_an_import_finish_first_and_a_second_one_repeats_it_at_the_next_start(
