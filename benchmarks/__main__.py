@@ -1,4 +1,4 @@
-"""Measures and prints the table of DESIGN.md, section 8, and writes benchmarks/results.json.
+"""Measures and prints the speed table, and writes benchmarks/results.json.
 
     python -m benchmarks [--rows 1000000] [--pairs 5] [--only NAME …]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import workers  # noqa: F401 - sets Django up
 from clients.importing import service
 from clients.importing.invocation import Invocation
-from clients.models.import_run import Mode
+from clients.models.states import Mode
 
 
 def main(path: Path, policy: str) -> None:

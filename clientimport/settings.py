@@ -245,7 +245,7 @@ CLEANUP_AFTER_HOURS = env_int("CLEANUP_AFTER_HOURS", 24, minimum=1)
 # Days after an import that the cells of its rejected rows are erased; the rest of the audit stays. 0: never.
 REJECTED_CELLS_KEEP_DAYS = env_int("REJECTED_CELLS_KEEP_DAYS", 90)
 
-# --- Import rules (DESIGN.md section 5) -----------------------------------------------------------
+# --- What a file may say, and what it may ask of us --------------------------------------------------
 # As cells are: any run of white space is one space, and none is longer than the table's column.
 IMPORT_STATUSES = tuple(
     " ".join(status.split()) for status in env_list("IMPORT_STATUSES", ("Active", "Inactive"))

@@ -22,7 +22,7 @@ from clients.aws.functions import WorkerFunction
 from clients.aws.storage import ObjectVersion
 from clients.errors import describe
 from clients.models import ImportRun
-from clients.models.import_run import Mode, State, Trigger
+from clients.models.states import Mode, State, Trigger
 from clients.upkeep import dead_letters
 from clients.upkeep import undo as undoing
 
@@ -98,6 +98,16 @@ def redrive(message_id: str | None, *, by: Person) -> int:
     return redriven
 
 
+def discard(message_id: str, *, by: Person) -> bool:
+    """Delete one message of the dead-letter queue for good; False when it isn't there (any more), or when a
+    worker knows it: to deliver that again loses nothing.
+    """
+    if not dead_letters.discard(message_id):
+        return False
+    log_about(by, ImportRun, "Failed deliveries", "Discarded one that no worker knows.")
+    return True
+
+
 def why_not_repeat(run: ImportRun) -> str:
     """Why a run can't be repeated as far as the database knows; empty when it can."""
     if not run.bucket:
@@ -112,7 +122,7 @@ def why_not_repeat(run: ImportRun) -> str:
 
 def _repeat(run: ImportRun, *, by: Person, mode: Mode, did: str) -> ImportRun:
     with transaction.atomic():
-        # Whoever asks at the same moment waits here, and then finds the other's run at work.
+        # A second person asking at the same moment waits here, and then finds the first one's run.
         run = ImportRun.objects.select_for_update(of=("self",)).get(pk=run.pk)
         if reason := why_not_repeat(run):
             raise Refused(reason)

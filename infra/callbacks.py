@@ -135,7 +135,7 @@ def _fill_in(cli: Any, config: dict[str, Any], outputs: dict[str, str]) -> None:
     cli.zappa.credentials_arn = filled(config["role_arn"])
     dead_letters = filled(config.get("dead_letter_arn", ""))
     cli.dead_letter_config = {"TargetArn": dead_letters} if dead_letters else {}
-    # Bucket and folder are the stack's: whoever had to take another bucket name gave it there.
+    # Bucket and folder are the stack's: an owner who had to take another bucket name gave it there.
     events = [
         {
             **event,
@@ -200,7 +200,7 @@ def _keep_logs(cli: Any, days: int) -> None:
 
 def _keep_one_permission_per_source(cli: Any) -> None:
     """Zappa adds a statement for S3 with each update until the policy is full (20 KB), one of them without
-    the owner's account: whoever takes over the bucket's name after us could invoke the function."""
+    the owner's account: the next owner of the bucket's name could invoke the function."""
     client = cli.zappa.lambda_client
     try:
         policy = json.loads(client.get_policy(FunctionName=cli.lambda_name)["Policy"])

@@ -150,7 +150,7 @@ def zappa(*arguments: str) -> None:
     environment = {**os.environ, "VIRTUAL_ENV": os.environ.get("VIRTUAL_ENV", sys.prefix)}
     command = [sys.executable, "-m", "zappa.cli", *arguments]
     if subprocess.run(command, cwd=ROOT, env=environment).returncode:
-        raise Stop(f"zappa {' '.join(arguments)} failed; mend what it says above and run make deploy again.")
+        raise Stop(f"zappa {' '.join(arguments)} failed; fix what it says above and run make deploy again.")
 
 
 def step(what: str) -> None:

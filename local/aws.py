@@ -1,7 +1,7 @@
 """The local platform's AWS: moto's server in a process of its own, loopback only.
 
 S3, SQS, SES and Secrets Manager over HTTP. A process of its own keeps the worker's memory and processor
-time its own, as on Lambda; it ends when whoever started it ends, however that happens.
+time its own, as on Lambda; it ends when the process that started it ends, however that happens.
 
 This is the side of those who use it; local/aws_server.py is the process.
 """

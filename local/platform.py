@@ -19,7 +19,8 @@ from django.core.wsgi import get_wsgi_application
 from django.db import connection
 
 from clients.aws import storage
-from clients.models.import_run import FINAL, ImportRun, State
+from clients.models.import_run import ImportRun
+from clients.models.states import FINAL, State
 from local import aws
 from local.delivery import Delivery
 from local.protocol import HOST

@@ -186,7 +186,7 @@ def _forget_dead_owners(data: Path) -> None:
 
 
 def _forget_dead_server(data: Path) -> None:
-    """A server that was cut off leaves a lock file; the library would take whoever has its pid for it."""
+    """A server that was cut off leaves a lock file; the library takes any process with its pid for it."""
     lock = data / "postmaster.pid"
     if lock.exists():
         pid = abs(int(lock.read_text().split(maxsplit=1)[0]))  # negative while initdb works

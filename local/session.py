@@ -13,7 +13,8 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from clients.models.import_run import FINAL, ImportRun, State
+from clients.models.import_run import ImportRun
+from clients.models.states import FINAL, State
 from clients.reporting.reports import as_text, report
 from local import aws, platform, postgres
 from local.delivery import Delivery

@@ -6,7 +6,7 @@ import pytest
 from django.core import mail
 
 from clients.models import Client, ImportRun
-from clients.models.import_run import State
+from clients.models.states import State
 from clients.upkeep import dead_letters
 from tests.events import Context, asked, bury, merged, put
 from workers import import_processor
@@ -35,7 +35,7 @@ def test_a_letter_is_listed_with_its_error_and_its_runs() -> None:
 
     assert (letter.error, letter.request_id) == ("run 1: OperationalError", "r-7")
     assert letter.keys == ("client-data/uploads/a b.csv", "client-data/uploads/b.csv")
-    assert letter.runs == (ImportRun.objects.get(),)  # the other was never begun
+    assert letter.runs == (ImportRun.objects.get(),)  # the other never started
     assert letter.can_be_redriven
 
 

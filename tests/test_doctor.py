@@ -13,7 +13,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from pytest_django import Settings
 
 from clients.upkeep import doctor
-from clients.upkeep.doctor import Finding, Verdict
+from clients.upkeep.findings import Finding, Verdict
 
 pytestmark = pytest.mark.django_db
 

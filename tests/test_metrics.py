@@ -10,7 +10,7 @@ from pytest_django import Settings
 
 from clients.aws import metrics
 from clients.models import ImportRun
-from clients.models.import_run import State
+from clients.models.states import State
 
 
 @pytest.fixture

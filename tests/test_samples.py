@@ -6,7 +6,7 @@ import pytest
 from django.conf import settings
 
 from clients.models import Client, ImportRun
-from clients.models.import_run import State
+from clients.models.states import State
 from local import platform
 from tests.road import delivering
 

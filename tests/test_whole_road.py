@@ -8,7 +8,7 @@ import pytest
 
 from clientimport import settings as project
 from clients.models import Client, ImportRun, RejectedRow
-from clients.models.import_run import Notification, State, Trigger
+from clients.models.states import Notification, State, Trigger
 from local import aws
 from tests.road import delivering
 

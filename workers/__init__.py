@@ -1,6 +1,6 @@
 """Lambda entry points: event → one domain call → result.
 
-Whoever imports a worker gets a Django that is set up.
+Importing a worker sets Django up.
 """
 
 import gc

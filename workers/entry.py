@@ -2,7 +2,7 @@
 
 The admin's function begins in Zappa's handler. The workers don't need what that loads for HTTP, and had
 better not do all that it offers: it runs any Python that an event brings along (`raw_command`), so that
-whoever may invoke a function, as the admin may the import, has its rights (docs/adr/0012).
+everybody who may invoke a function, as the admin may the import, would have its rights (docs/adr/0012).
 """
 
 import logging

@@ -25,7 +25,7 @@ from clients.actions import Refused
 from clients.aws.secrets import resolve_secret
 from clients.errors import ImportFailed, describe
 from clients.models import Client, ImportRun
-from clients.models.import_run import FINAL, Notification
+from clients.models.states import FINAL, Notification
 from clients.reporting import mails
 from clients.upkeep import cleanup, dead_letters
 from clients.upkeep import doctor as doctors

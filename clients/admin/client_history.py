@@ -8,7 +8,7 @@ from django.contrib.contenttypes.models import ContentType
 
 from clients.contract.columns import COLUMNS
 from clients.models import Client, ImportRun
-from clients.models.import_run import State
+from clients.models.states import State
 
 _SHOWN = 100
 # An email is what an import knows a client by, so none ever changes it.

@@ -15,7 +15,7 @@ from django.utils import timezone
 from clients.admin.labels import badge, problem_label
 from clients.contract.problems import ProblemKind
 from clients.models import ImportRun
-from clients.models.import_run import Mode, Notification, State
+from clients.models.states import Mode, Notification, State
 from clients.reporting.reports import headline
 from clients.upkeep import dead_letters
 
@@ -64,8 +64,8 @@ def attention() -> list[Attention]:
     )
     mails = runs.filter(notification=Notification.PENDING, finished_at__lt=late)
     found = [
-        _counted(failed.count(), "import failed and was not repeated since", f"state__exact={State.FAILED}"),
-        _counted(runs.filter(stuck).count(), "file waits for the worker, or was left by one that died"),
+        _counted(failed.count(), "import failed and has not been repeated", f"state__exact={State.FAILED}"),
+        _counted(runs.filter(stuck).count(), "file waits to be imported"),
         _dead_letters(),
         _counted(mails.count(), "mail could not be sent yet", f"notification__exact={Notification.PENDING}"),
     ]
@@ -87,13 +87,15 @@ def _dead_letters() -> Attention | None:
     try:
         count = dead_letters.count()
     except (BotoCoreError, ClientError):
-        return Attention("The dead-letter queue can’t be read just now.")
+        return Attention("The list of failed deliveries can’t be read right now.")
     if not count:
         return None
-    what = "delivery was" if count == 1 else "deliveries were"
-    return Attention(
-        f"{count:,} {what} given up after several attempts.", reverse("admin:clients_importrun_dead_letters")
+    failed = (
+        "1 delivery failed several times and waits for you."
+        if count == 1
+        else f"{count:,} deliveries failed several times and wait for you."
     )
+    return Attention(failed, reverse("admin:clients_importrun_dead_letters"))
 
 
 def _rows_per_day(since: date) -> dict[date, dict[str, int]]:

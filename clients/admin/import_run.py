@@ -123,7 +123,7 @@ class ImportRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         self._require(request, "clients.view_importrun")
         if request.method == "POST":
             self._require(request, "clients.redrive_importrun")
-            return self._redrive(request)
+            return self._discard(request) if "discard" in request.POST else self._redrive(request)
         context: dict[str, Any] = {"may_redrive": request.user.has_perm("clients.redrive_importrun")}
         try:
             context["letters"] = dead_letters.dead_letters()
@@ -140,6 +140,13 @@ class ImportRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             return page
         messages.info(request, f"{redriven:,} handed to the worker again.")
         return page
+
+    def _discard(self, request: HttpRequest) -> HttpResponse:
+        if actions.discard(request.POST["discard"], by=request.user):
+            messages.info(request, "Discarded.")
+        else:
+            messages.error(request, "It is no longer in the list, or can be delivered again instead.")
+        return HttpResponseRedirect(reverse("admin:clients_importrun_dead_letters"))
 
     def progress_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
         self._require(request, "clients.view_importrun")

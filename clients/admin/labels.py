@@ -7,7 +7,7 @@ from django.utils.safestring import SafeString
 
 from clients.contract.problems import ProblemKind
 from clients.models import ImportRun
-from clients.models.import_run import Mode, State
+from clients.models.states import Mode, State
 
 # Which of the stylesheet's four badges a state wears, and the sign that tells it without colour.
 _BADGES = {
@@ -30,12 +30,13 @@ _PROBLEMS = {
     "invalid-email": "not a valid address",
     "invalid-phone": "not a phone number",
     "invalid-status": "not a known status",
-    "control-character": "holds an invisible control character",
-    "duplicate": "stands in the file more than once",
-    "conflict": "belongs to a client with other data",
+    "unknown-client": "no client has this email yet",
+    "control-character": "contains an invisible character",
+    "duplicate": "same as in an earlier row",
+    "conflict": "client already exists with different details",
     "cell-count": "wrong number of cells",
     "quote": "a double quote in the wrong place",
-    "called-off": "valid, but the import was called off",
+    "called-off": "valid, but the import was cancelled",
 }
 
 

@@ -14,7 +14,7 @@ from clients.admin.rejected_rows import RejectedRows
 from clients.admin.undo_page import left_alone
 from clients.contract.columns import TITLES
 from clients.models import ImportRun
-from clients.models.import_run import Mode, Notification, State
+from clients.models.states import Mode, Notification, State
 from clients.reporting.reports import headline
 
 
@@ -77,7 +77,7 @@ def _progress_text(run: ImportRun, under_way: bool) -> str:
         case State.QUEUED if run.fault:
             return f"{run.fault} It will be tried again."
         case State.QUEUED:
-            return "Waiting for the worker to take it up."
+            return "Waiting to start."
         case State.RUNNING if run.size and run.bytes_read >= run.size:
             return f"All {run.read:,} rows checked; writing them to the clients table."
         case State.RUNNING:

@@ -20,7 +20,7 @@ from clients.aws import storage
 from clients.errors import describe
 from clients.importing import upload_options
 from clients.models import ImportRun
-from clients.models.import_run import ConflictPolicy
+from clients.models.states import ConflictPolicy
 
 
 def context(request: HttpRequest) -> dict[str, Any]:

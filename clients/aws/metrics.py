@@ -10,7 +10,7 @@ import time
 from django.conf import settings
 
 from clients.models import ImportRun
-from clients.models.import_run import State
+from clients.models.states import State
 
 NAMESPACE = "ClientImport"
 _FILES = {

@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from clients.aws import storage
 from clients.aws.storage import NO_VERSION, ObjectVersion, StoredVersion
 from clients.models import ImportRun
-from clients.models.import_run import Trigger
+from clients.models.states import Trigger
 
 # Headers give an object's time in whole seconds, events and some listings in milliseconds.
 _CLOCK_TOLERANCE = timedelta(seconds=2)

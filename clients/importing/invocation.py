@@ -54,7 +54,7 @@ class Invocation:
 def in_time(invocation: Invocation) -> AbstractContextManager[None]:
     """No statement in the block outlives the invocation: the server cancels it in time for us to say so.
 
-    The limit counts from the statement's beginning, so it is set anew before a statement once the last one
+    The limit counts from the statement's start, so it is set again before a statement once the last one
     is old; small files spend no time on it. In a transaction always, whose rollback would take it back.
     """
     limits_set: dict[int, float] = {}  # by session: when

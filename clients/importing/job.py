@@ -18,7 +18,8 @@ from clients.importing.deliveries import is_out_of_date
 from clients.importing.invocation import Invocation
 from clients.importing.staging import Merged, Staging
 from clients.importing.validation import ValidatedRows
-from clients.models.import_run import ImportRun, Mode, Notification, State, Trigger
+from clients.models.import_run import ImportRun
+from clients.models.states import Mode, Notification, State, Trigger
 from clients.reading.reader import CsvReader
 from clients.reading.source import Limits, too_large
 

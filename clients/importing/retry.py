@@ -40,7 +40,7 @@ _TRANSIENT_AWS = (
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether trying again may help: by exception type and SQLSTATE, as PLATFORM_FACTS has them."""
+    """Whether trying again may help: by exception type and SQLSTATE (PostgreSQL manual, appendix A)."""
     if isinstance(error, ClientError):
         return error.response.get("Error", {}).get("Code", "") in _TRANSIENT_S3
     if isinstance(error, _TRANSIENT_AWS):

@@ -21,7 +21,8 @@ from clients.importing.deliveries import run_for_event
 from clients.importing.invocation import Invocation, in_time, lift_limits
 from clients.importing.job import ImportJob, Progress, Source, mail_wanted
 from clients.importing.retry import retrying
-from clients.models.import_run import ImportRun, ImpossibleMove, State, Trigger
+from clients.models.import_run import ImportRun
+from clients.models.states import ImpossibleMove, State, Trigger
 from clients.reporting import mails
 
 logger = logging.getLogger(__name__)
@@ -161,7 +162,7 @@ class _Delivery:
             raise
 
     def _leave_to_another(self, reason: LeaseHeld | Fenced) -> ImportRun:
-        """Return quietly: whoever holds the run finishes it, and should that worker die, its own event is
+        """Return quietly: the worker that holds the run finishes it, and should it die, its own event is
         delivered again. To raise would only fill the dead-letter queue with duplicates. Unless that was its
         last delivery, and this is another event, which has some left.
         """

@@ -93,7 +93,7 @@ class ValidatedRows:
         return text.replace(self._delimiter + b" ", self._delimiter)
 
     def _look_closely(self, line: int, cells: list[str]) -> bytes:
-        """The COPY line of a row that may need mending, or be beyond it."""
+        """The COPY line of a row that needs a repair, or is rejected."""
         cleaned = self._rules.clean_row(cells, self._layout)
         if isinstance(cleaned, ClientRow):
             values = "\t".join(self._in_file_order(cleaned)).replace("\\", "\\\\")

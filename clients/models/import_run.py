@@ -11,69 +11,16 @@ from django.urls import reverse
 
 from clients.contract.problems import FileFault, Statement, visible
 from clients.contract.sentences import sentence
-
-
-class State(models.TextChoices):
-    QUEUED = "queued"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    PARTIAL = "partial", "Partly imported"
-    REJECTED = "rejected", "File rejected"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-    UNDONE = "undone"
-
-
-# An import that has come to its end; nothing processes it again.
-FINAL = (State.SUCCEEDED, State.PARTIAL, State.REJECTED, State.SKIPPED, State.UNDONE)
-
-# From where a run may move where. A failed run may be claimed again: nothing of it was kept.
-MOVES: dict[State, tuple[State, ...]] = {
-    State.QUEUED: (State.RUNNING, State.SKIPPED, State.FAILED),
-    State.RUNNING: (
-        State.RUNNING,  # taken over from a worker that died
-        State.QUEUED,  # given back, to be delivered again
-        State.SUCCEEDED,
-        State.PARTIAL,
-        State.REJECTED,
-        State.FAILED,
-        State.SKIPPED,
-    ),
-    State.FAILED: (State.RUNNING,),
-    State.SUCCEEDED: (State.UNDONE,),
-    State.PARTIAL: (State.UNDONE,),
-    State.REJECTED: (),
-    State.SKIPPED: (),
-    State.UNDONE: (),
-}
-
-
-class ImpossibleMove(Exception):
-    """A run was asked to move to a state that can't follow its own."""
-
-
-class Trigger(models.TextChoices):
-    S3_EVENT = "s3-event", "S3 event"
-    UPLOAD_PAGE = "upload-page", "Upload page"
-    RERUN = "rerun", "Re-run"
-    RECONCILE = "reconcile", "Reconciler"
-    COMMAND = "command", "Command line"
-
-
-class Mode(models.TextChoices):
-    IMPORT = "import"
-    PREVIEW = "preview"
-
-
-class ConflictPolicy(models.TextChoices):
-    REJECT = "reject", "Keep the client, report the row"
-    UPDATE = "update", "Update the client"
-
-
-class Notification(models.TextChoices):
-    NONE = "none", "Not wanted"
-    PENDING = "pending"
-    SENT = "sent"
+from clients.models.states import (
+    FINAL,
+    MOVES,
+    ConflictPolicy,
+    ImpossibleMove,
+    Mode,
+    Notification,
+    State,
+    Trigger,
+)
 
 
 class ImportRunQuerySet(models.QuerySet["ImportRun"]):
@@ -119,7 +66,7 @@ class ImportRun(models.Model):
         null=True,
         blank=True,
         related_name="corrections",
-        help_text="The run whose rejected rows this file brings back, mended.",
+        help_text="The run whose rejected rows this file brings back, corrected.",
     )
 
     # --- how it is to be done
@@ -265,11 +212,11 @@ class ImportRun(models.Model):
     # --- state moves ------------------------------------------------------------------------------
 
     def claim(self, request_id: str, *, log_stream: str = "", new_delivery: bool = True) -> bool:
-        """Take the run for this worker by one conditional UPDATE; False when it is not to be had.
+        """Take the run for this worker by one conditional UPDATE; False when another worker has it.
 
         `attempt` is compared and raised in the same statement, so of several workers exactly one wins,
-        and whoever held it before can't move it any more. A failed run begins anew: its deliveries are
-        counted from one, and a mail about its failure that has not gone out is dropped.
+        and the worker that held it before can't move it any more. A failed run starts over: its deliveries
+        are counted from one, and a mail about its failure that has not gone out is dropped.
         """
         seen = self.attempt
         claimed = (

@@ -27,12 +27,12 @@ class ClientResource(resources.ModelResource):  # type: ignore[type-arg]
             yield list(map(neutralise, client))
 
     def export(self, queryset: Any = None, **options: Any) -> Dataset:
-        """The same in memory, for whoever uses the resource in django-import-export's way."""
+        """The same in memory, for callers that use the resource as django-import-export does."""
         header, *clients = self.rows(self.get_queryset() if queryset is None else queryset)
         return Dataset(*clients, headers=header)
 
 
-# --- a run's rejected rows, ready to be mended and uploaded again ------------------------------------
+# --- a run's rejected rows, ready to be corrected and uploaded again ------------------------------------
 
 
 def rejected_header(run: ImportRun) -> list[str]:

@@ -15,7 +15,8 @@ from django.db.models.functions import Now
 from django.template.loader import render_to_string
 
 from clients.errors import describe
-from clients.models.import_run import ImportRun, Notification
+from clients.models.import_run import ImportRun
+from clients.models.states import Notification
 from clients.reporting.reports import headline
 
 logger = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def _pause_after(attempts: int) -> timedelta:
 
 
 def _update(run: ImportRun, **fields: object) -> None:
-    """Note how sending went, unless the run was begun anew meanwhile: that one has a mail of its own."""
+    """Record how sending went, unless the run has started over: its new attempt has a mail of its own."""
     ImportRun.objects.filter(pk=run.pk, attempt=run.attempt, notification=Notification.PENDING).update(
         **fields
     )

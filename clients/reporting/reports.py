@@ -3,13 +3,13 @@
 from typing import Any
 
 from clients.models import ImportRun
-from clients.models.import_run import Mode, State
+from clients.models.states import Mode, State
 
 PROBLEMS_SHOWN = 100
 
 
 def report(run: ImportRun) -> dict[str, Any]:
-    """The run as DESIGN.md, section 7, lays it out; problems are capped, `problems_total` is not."""
+    """The run as one JSON object (`--json`); problems are capped, `problems_total` is not."""
     problems = [
         {"line": row.line, "column": problem.column, "code": problem.code, "message": problem.message}
         for row in run.rejected_rows.defer("cells")[:PROBLEMS_SHOWN]
@@ -56,11 +56,11 @@ def headline(run: ImportRun) -> str:
         case State.UNDONE:
             return f"undone; it was {_imported(run)}"
         case State.QUEUED:
-            return "waiting for the worker"
+            return "waiting to start"
         case State.RUNNING:
             return "preview under way" if run.mode == Mode.PREVIEW else "import under way"
         case State.SKIPPED:
-            return "skipped, a newer upload takes its place"
+            return "skipped: a newer upload replaced it"
     return run.get_state_display().lower()
 
 

@@ -22,7 +22,7 @@ from clients.aws import storage
 from clients.aws.storage import StoredVersion
 from clients.importing.deliveries import RunFacts, runs_by_version
 from clients.models import ImportRun
-from clients.models.import_run import FINAL, Mode, State
+from clients.models.states import FINAL, Mode, State
 
 logger = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ _OF_A_RUN = (WorkerFunction.RUN_QUEUED, WorkerFunction.UNDO)
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One event in the queue. `runs` are those of its objects, as far as any was ever begun."""
+    """One event in the queue. `runs` are those of its objects, as far as there are any."""
 
     message_id: str
     sent_at: datetime
@@ -100,10 +100,10 @@ def redrive_all(at_most: int = 1_000) -> Redrive:
 
 
 def discard(message_id: str) -> bool:
-    """Delete one message for good; False when it isn't in the queue (any more)."""
+    """Delete one message that no worker knows, for good; False when it isn't in the queue (any more)."""
     with _received() as messages:
         for letter in messages:
-            if letter.message_id == message_id:
+            if letter.message_id == message_id and not letter.can_be_redriven:
                 _delete(letter)
                 return True
     return False

@@ -28,7 +28,7 @@ from clients.contract.problems import Statement
 from clients.errors import describe
 from clients.importing.deliveries import run_for_listed, runs_by_version
 from clients.models import ImportRun
-from clients.models.import_run import Mode, Notification, State
+from clients.models.states import Mode, Notification, State
 from clients.reporting import mails
 
 logger = logging.getLogger(__name__)

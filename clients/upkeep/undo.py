@@ -13,7 +13,8 @@ from django.db import connection, transaction
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from clients.contract.columns import DATA
-from clients.models.import_run import ImportRun, Mode, State
+from clients.models.import_run import ImportRun
+from clients.models.states import Mode, State
 
 logger = logging.getLogger(__name__)
 

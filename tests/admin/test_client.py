@@ -7,7 +7,7 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client as Browser
 
 from clients.models import Client
-from clients.models.import_run import State
+from clients.models.states import State
 from tests.admin.conftest import Upload
 
 LIST = "/admin/clients/client/"

@@ -13,7 +13,7 @@ from pytest_django import Settings
 
 from clients.admin.dashboard import chart
 from clients.models import ImportRun
-from clients.models.import_run import Notification, State
+from clients.models.states import Notification, State
 from tests.admin.conftest import Upload
 
 HOME = "/admin/"
@@ -49,12 +49,12 @@ def test_it_says_what_needs_attention(operator: Browser, settings: Settings, dea
     )
     boto3.client("sqs").send_message(QueueUrl=dead_letter_queue, MessageBody="{}")
     page = operator.get(HOME).content.decode()
-    assert "1 import failed and was not repeated since." in page
-    assert "1 file waits for the worker" in page
+    assert "1 import failed and has not been repeated." in page
+    assert "1 file waits to be imported." in page
     assert "1 mail could not be sent yet." in page
-    assert "1 delivery was given up" in page
+    assert "1 delivery failed several times and waits for you." in page
     settings.IMPORT_DEAD_LETTER_QUEUE = "no-such-queue"
-    assert "can’t be read just now" in operator.get(HOME).content.decode()
+    assert "can’t be read right now" in operator.get(HOME).content.decode()
 
 
 def test_it_shows_nothing_of_the_imports_to_those_without_the_right(nobody: Browser, upload: Upload) -> None:

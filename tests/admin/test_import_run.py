@@ -2,6 +2,7 @@
 
 import boto3
 import pytest
+from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.db import connection
 from django.test import Client as Browser
@@ -9,7 +10,8 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 
 from clients.models import Client, ImportRun
-from clients.models.import_run import State, Trigger
+from clients.models.states import State, Trigger
+from clients.upkeep import dead_letters
 from tests.admin.conftest import Upload, Worker
 
 HEADER = "Name,Email,Company,Phone,Status\n"
@@ -20,6 +22,7 @@ MIXED = (
     + "Cyd,cyd@example.com,,,Sleeping\n"
 )
 LIST = "/admin/clients/importrun/"
+DEAD_LETTERS = f"{LIST}dead-letters/"
 
 
 def action(run: ImportRun, name: str) -> str:
@@ -187,3 +190,22 @@ def test_nobody_adds_changes_or_deletes_runs_by_hand(admin_client: Browser, uplo
     assert admin_client.get(f"{LIST}add/").status_code == 403
     assert admin_client.post(f"{LIST}{run.pk}/delete/", {"post": "yes"}).status_code == 403
     assert ImportRun.objects.count() == 1
+
+
+@pytest.mark.usefixtures("queues")
+def test_a_delivery_that_no_worker_knows_can_be_discarded_and_others_not(operator: Browser) -> None:
+    sqs = boto3.client("sqs")
+    url = sqs.get_queue_url(QueueName=settings.IMPORT_DEAD_LETTER_QUEUE)["QueueUrl"]
+    for body in ('{"hello": 1}', '{"command": "workers.import_processor.run_queued", "run": 1}'):
+        sqs.send_message(QueueUrl=url, MessageBody=body)
+    page = operator.get(DEAD_LETTERS).content.decode()
+    assert page.count('name="discard"') == 1
+    for letter in dead_letters.dead_letters():
+        operator.post(DEAD_LETTERS, {"discard": letter.message_id})
+    [left] = dead_letters.dead_letters()
+    assert left.can_be_redriven
+    assert LogEntry.objects.filter(change_message="Discarded one that no worker knows.").count() == 1
+
+
+def test_discarding_needs_the_right(viewer: Browser) -> None:
+    assert viewer.post(DEAD_LETTERS, {"discard": "x"}).status_code == 403

@@ -1,4 +1,4 @@
-"""Rejected rows leave as a file, are mended, come back, and the runs know of each other."""
+"""Rejected rows leave as a file, come back corrected, and the runs know of each other."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from clients.models import Client, ImportRun
-from clients.models.import_run import State
+from clients.models.states import State
 from tests.admin.conftest import Upload
 
 FILE = (

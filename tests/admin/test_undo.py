@@ -7,7 +7,7 @@ from django.urls import reverse
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from clients.models import Client, ImportRun
-from clients.models.import_run import State
+from clients.models.states import State
 from tests.admin.conftest import Upload, Worker
 
 HEADER = "Name,Email,Company,Phone,Status\n"
@@ -77,7 +77,7 @@ def test_what_a_person_edited_since_is_left_alone_and_listed(
     undo(run)
     assert data() == [("ada@example.com", "Acme")]
     page = operator.get(run.get_absolute_url()).content.decode()
-    assert "1 was left alone" in page
+    assert "1 was left as is" in page
     assert "Ada L.</a>, edited by a person since" in page
 
 

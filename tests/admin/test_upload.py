@@ -13,7 +13,7 @@ from django.urls import reverse
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from clients.models import Client, ImportRun
-from clients.models.import_run import Mode, State, Trigger
+from clients.models.states import Mode, State, Trigger
 from tests.admin.conftest import Upload, Worker
 
 UPLOAD = "/admin/clients/importrun/upload/"
@@ -100,7 +100,7 @@ def test_the_landing_page_goes_to_no_run_outside_the_upload_prefix(operator: Bro
     for key in ("", "elsewhere/clients.csv", "https://example.com/"):
         page = operator.get(UPLOADED, {"bucket": "client-data-import-bucket", "key": key})
         assert page.status_code == 200
-        assert "The file has arrived." in page.content.decode()
+        assert "File received." in page.content.decode()
 
 
 def test_a_preview_shows_what_would_be_and_import_now_does_exactly_that(

@@ -3,7 +3,7 @@
 from django.utils import timezone
 
 from clients.models import ImportRun
-from clients.models.import_run import State
+from clients.models.states import State
 from tests.browser.conftest import Page
 from tests.browser.test_story import MISTAKES
 
@@ -31,7 +31,7 @@ def test_an_upload_works_without_javascript(page: Page) -> None:
     try:
         page.upload(MISTAKES)
         # From whichever page: the import may be quicker than the way back from S3.
-        page.click_until("Look again", "Partly imported")
+        page.click_until("Refresh", "Partly imported")
     finally:
         page.scripts(on=True)
     assert page.driver.current_url.endswith(ImportRun.objects.get().get_absolute_url())

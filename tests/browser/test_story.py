@@ -38,7 +38,7 @@ def look_at(page: Page, name: str) -> None:
     page.errors()  # axe-core tries styles of its own, which the Content-Security-Policy refuses
 
 
-def mend(path: Path) -> None:
+def correct(path: Path) -> None:
     """What a person does to the downloaded rows: all of them but one."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.reader(file))
@@ -73,10 +73,10 @@ def test_the_whole_story(page: Page) -> None:
     row = page.driver.find_element(By.XPATH, "//tr[th[text()='7']]")
     assert ROW_7 in row.text
 
-    # Download the rejected rows, mend them, upload them, see the lineage.
+    # Download the rejected rows, correct them, upload them, see the lineage.
     page.click("Download as CSV")
     rejected = page.downloaded(f"spring-fair-rejected-rows-of-run-{first.pk}.csv")
-    mend(rejected)
+    correct(rejected)
     page.upload(rejected)
     page.wait_for_text("It corrects run")
     page.wait_for_text("3 of 5 fixed")

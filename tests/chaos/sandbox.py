@@ -41,7 +41,7 @@ def _shorten_times() -> None:
 
 
 def _ask(command: str, **payload: Any) -> None:
-    """In place of asynchronous invocations: whoever started the round plays Lambda."""
+    """Stands in for asynchronous invocations: the process that runs the round plays Lambda."""
     _asked.append({"command": command, **payload})
 
 

@@ -9,7 +9,7 @@ import pytest
 from clients.importing import service
 from clients.importing.invocation import Invocation
 from clients.models import ImportRun
-from clients.models.import_run import ConflictPolicy, Mode
+from clients.models.states import ConflictPolicy, Mode
 
 ImportBytes = Callable[..., ImportRun]
 

@@ -15,7 +15,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from clients.aws import storage
 from clients.aws.storage import StoredVersion
 from clients.models import ImportRun, RejectedRow
-from clients.models.import_run import Mode, State
+from clients.models.states import Mode, State
 from clients.upkeep import cleanup
 from workers import file_cleaner
 

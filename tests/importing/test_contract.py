@@ -1,4 +1,4 @@
-"""The CSV contract of DESIGN.md, section 5, as one table: bytes of a file → what comes of it."""
+"""What a file may say, as one table: the bytes of a file → what comes of it."""
 
 import gzip
 import io
@@ -8,7 +8,8 @@ import pytest
 from pytest_django import Settings
 
 from clients.models import Client, ClientChange
-from clients.models.import_run import ImportRun, State
+from clients.models.import_run import ImportRun
+from clients.models.states import State
 from clients.reading.reader import CsvReader
 from tests.importing.conftest import ImportBytes
 
@@ -50,7 +51,7 @@ COLUMNS = [
         [ADA],
     ),
     Case(
-        "columns in another order, nothing to mend in a row",
+        "columns in another order, nothing to repair in a row",
         "Status,Email,Phone,Name,Company\nActive,ada@example.com,,Ada,Acme\n",
         [ADA],
     ),

@@ -26,7 +26,8 @@ from clients.contract.problems import FileFault
 from clients.contract.rules import Rules
 from clients.importing.validation import ValidatedRows
 from clients.models import Client, ClientChange, RejectedRow
-from clients.models.import_run import ImportRun, State
+from clients.models.import_run import ImportRun
+from clients.models.states import State
 from clients.reading import lines
 from clients.reading.reader import CsvReader
 from clients.reading.source import Limits
@@ -368,7 +369,7 @@ def csv_of(rows: list[tuple[str, ...]]) -> bytes:
 def expected(
     stored: dict[str, tuple[str, ...]], rows: list[tuple[str, ...]], policy: str
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, int], set[int]]:
-    """DESIGN.md, section 5, in ten lines of Python: clients, counts, and lines rejected."""
+    """The rules of an import in ten lines of Python: clients, counts, and lines rejected."""
     after, counts, rejected, seen = (
         dict(stored),
         dict.fromkeys(("inserted", "updated", "unchanged"), 0),

@@ -10,7 +10,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from clients.models import Client, ImportRun
-from clients.models.import_run import Notification, State, Trigger
+from clients.models.states import Notification, State, Trigger
 from clients.upkeep.reconcile import reconcile
 from tests.events import Context, asked, put
 from workers import import_processor

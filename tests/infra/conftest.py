@@ -78,7 +78,7 @@ def recorded_calls(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cloud(cloud_database: dict[str, str], recorded_calls: Path) -> Iterator[str]:
-    """moto's server, mended (tests.infra.moto_aws); functions reach it and the embedded database."""
+    """moto's server, patched (tests.infra.moto_aws); functions reach it and the embedded database."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

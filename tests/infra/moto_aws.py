@@ -1,8 +1,8 @@
-"""moto's server, mended where a deployment needs more of AWS than it gives, and with functions that run.
+"""moto's server, patched where a deployment needs more of AWS than it gives, and with functions that run.
 
     python -m tests.infra.moto_aws PORT         serve until standard input closes, as local.aws_server does
 
-What is mended: resource types that its CloudFormation doesn't know, what its Lambda forgets (dead-letter
+What is patched: resource types that its CloudFormation doesn't know, what its Lambda forgets (dead-letter
 configuration, the status of AddPermission, function URLs, account settings), and execution: an invoked
 function is the deployed package under AWS's runtime client. $LAMBDA_VARIABLES (JSON) replaces variables
 of the functions that name places which exist on AWS alone.
@@ -42,7 +42,7 @@ from tests.infra.runtime import Environment, InitError
 _ATTEMPTS = 3
 
 
-def mend() -> None:
+def patch() -> None:
     """Change moto where AWS does otherwise, each for the reason given."""
     _mend_database()
     _mend_functions()
@@ -253,7 +253,7 @@ def _show(sender: Any, exception: BaseException, **extra: Any) -> None:
 
 
 if __name__ == "__main__":
-    mend()
+    patch()
     got_request_exception.connect(_show)
     os.environ["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{sys.argv[1]}"
     os.environ["AWS_DEFAULT_REGION"] = "us-east-1"

@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from clients.aws import metrics
 from clients.models import ImportRun
-from clients.models.import_run import State
+from clients.models.states import State
 from tests.infra.conftest import ROOT
 
 STAGES: dict[str, dict[str, Any]] = json.loads((ROOT / "zappa_settings.json").read_text())

@@ -1,4 +1,4 @@
-"""The local AWS remembers, sends events as AWS does, and ends with whoever started it."""
+"""The local AWS remembers, sends events as AWS does, and ends with the process that started it."""
 
 import json
 import socket

@@ -15,7 +15,7 @@ from django.conf import settings
 from clients.aws.functions import WorkerFunction, invoke
 from clients.errors import ImportFailed
 from clients.models import ImportRun
-from clients.models.import_run import State
+from clients.models.states import State
 from local.delivery import Context, Delivery
 from workers import entry
 

@@ -57,7 +57,7 @@ def test_no_two_users_share_a_lock() -> None:
 
 
 def test_a_runtime_folder_of_another_user_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Whoever made it could read what goes over the socket."""
+    """Its owner could read what goes over the socket."""
     monkeypatch.setattr(postgres, "_is_root", lambda: False)
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     monkeypatch.setattr(os, "getuid", lambda: 12345)

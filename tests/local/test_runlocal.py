@@ -223,15 +223,15 @@ def test_ctrl_c_lets_an_import_finish_first_and_a_second_one_repeats_it_at_the_n
 
 
 def _until_running(process: Process) -> None:
-    """Wait until the log says that an import has begun."""
+    """Wait until the log says that an import has started."""
     log = process.home / "log.jsonl"
 
-    def begun() -> int:
+    def started() -> int:
         return log.read_text().count('"claimed"') if log.exists() else 0
 
-    before = begun()
+    before = started()
     end = time.monotonic() + 40
-    while begun() == before:
+    while started() == before:
         assert time.monotonic() < end
         time.sleep(0.02)
 

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from clients.models import ImportRun
-from clients.models.import_run import State
+from clients.models.states import State
 from local.delivery import Delivery
 from local.schedule import Rule, Schedules
 

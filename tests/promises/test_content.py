@@ -20,7 +20,7 @@ from pytest_django import Settings
 from clients.contract.formulas import neutralise, restore
 from clients.contract.problems import FileFault
 from clients.models import Client, ImportRun, RejectedRow
-from clients.models.import_run import Notification, State
+from clients.models.states import Notification, State
 from clients.reading.reader import CsvReader
 from clients.reading.source import Limits
 from clients.reporting import mails

@@ -19,7 +19,7 @@ from clients.importing.retry import is_transient
 from clients.importing.staging import Staging
 from clients.importing.validation import ValidatedRows
 from clients.models import Client, ImportRun
-from clients.models.import_run import State
+from clients.models.states import State
 from tests.events import Context, put
 from workers import import_processor
 

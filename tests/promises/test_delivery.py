@@ -21,7 +21,7 @@ from clients.aws import storage
 from clients.errors import ImportFailed
 from clients.importing.staging import Staging
 from clients.models import Client, ImportRun
-from clients.models.import_run import ImpossibleMove, Notification, State
+from clients.models.states import ImpossibleMove, Notification, State
 from clients.reporting import mails
 from tests.events import Context, event_of, merged, put
 from workers import import_processor
@@ -235,7 +235,7 @@ def test_promise_14_after_three_failed_attempts_the_run_says_failed_with_one_mai
     assert [message.subject for message in mail.outbox] == ["a.csv: import failed, nothing imported"]
     assert Client.objects.count() == 0
 
-    # A redrive, later: the run begins anew, its deliveries are counted anew.
+    # A redrive, later: the run starts over, and so does the count of its deliveries.
     with monkeypatch.context() as patch:
         patch.setattr(Staging, "merge", broken)
         with pytest.raises(ImportFailed):

@@ -78,7 +78,7 @@ def busy(world: World) -> list[Any]:
 
 
 class Lock:
-    """Holds up whoever wants to write this table, in the middle of its transaction."""
+    """Blocks the next writer of this table, in the middle of its transaction."""
 
     def __init__(self, world: World, table: str, mode: str) -> None:
         self._connection = psycopg2.connect(**world.database.get_dsn_parameters())

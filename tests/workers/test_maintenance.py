@@ -10,7 +10,7 @@ from django.core import mail
 from pytest_django import Settings
 
 from clients.models import ImportRun
-from clients.models.import_run import Notification, State
+from clients.models.states import Notification, State
 from workers import maintenance
 
 pytestmark = pytest.mark.django_db(transaction=True)

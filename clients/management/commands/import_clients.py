@@ -15,7 +15,8 @@ from tqdm import tqdm
 from clients.errors import ImportFailed, describe
 from clients.importing import service
 from clients.importing.invocation import Invocation
-from clients.models.import_run import ConflictPolicy, ImportRun, Mode, State
+from clients.models.import_run import ImportRun
+from clients.models.states import ConflictPolicy, Mode, State
 from clients.reporting.reports import as_text, report
 
 EXIT_CODES = {
@@ -29,7 +30,7 @@ EXIT_CODES = {
 class Command(BaseCommand):
     help = (
         "Import a CSV file of clients. Exit code: 0 all rows in, 1 some rejected, "
-        "2 the file is at fault, 3 we could not finish."
+        "2 the file can't be imported, 3 we could not finish."
     )
     requires_migrations_checks = False
 
@@ -76,7 +77,7 @@ class Command(BaseCommand):
             ) from None
         except Exception as error:  # exit code 1 would say that some rows were rejected
             raise CommandError(
-                f"The import could not be begun; nothing was changed ({describe(error)}).", returncode=3
+                f"The import could not start; nothing was changed ({describe(error)}).", returncode=3
             ) from error
         self.stdout.write(json.dumps(report(run)) if options["json"] else as_text(run))
         sys.exit(EXIT_CODES[State(run.state)])
