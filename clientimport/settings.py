@@ -254,6 +254,12 @@ if long_statuses := [status for status in IMPORT_STATUSES if len(status) > 50]:
     raise ImproperlyConfigured(
         f"IMPORT_STATUSES holds a status of more than 50 characters: {long_statuses[0]!r}. Shorten it."
     )
+# What a client gets whose file has no Status, or an empty one; empty: such a file can't be imported.
+IMPORT_DEFAULT_STATUS = env_str("IMPORT_DEFAULT_STATUS", "")
+if IMPORT_DEFAULT_STATUS and IMPORT_DEFAULT_STATUS not in IMPORT_STATUSES:
+    raise ImproperlyConfigured(
+        f"IMPORT_DEFAULT_STATUS is {IMPORT_DEFAULT_STATUS!r}; it has to be one of IMPORT_STATUSES."
+    )
 IMPORT_MAX_BYTES = env_int("IMPORT_MAX_BYTES", 1024**3, minimum=1)
 IMPORT_MAX_DECOMPRESSED_BYTES = env_int("IMPORT_MAX_DECOMPRESSED_BYTES", 4 * 1024**3, minimum=1)
 IMPORT_MAX_ROWS = env_int("IMPORT_MAX_ROWS", 20_000_000, minimum=1)

@@ -37,7 +37,7 @@ def test_paths_in_documents_are_there(document: Path) -> None:
     ours = {
         path
         for path in named
-        if path.split("/")[0] in _top_level() or path.endswith(".py") and not path.startswith("zappa/")
+        if path.split("/")[0] in _top_level() or (path.endswith(".py") and not path.startswith("zappa/"))
     }
     missing = {path for path in ours if "*" not in path and "<" not in path and not _exists(path.rstrip("/"))}
     if document.parent.name == "adr" or document.name == "CHANGELOG.md":

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clients.contract.columns import COLUMNS, TITLES, column_of
-from clients.contract.problems import FileFault, visible
+from clients.contract.columns import COLUMNS, TITLES
+from clients.contract.problems import visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,21 @@ class Layout:
         """A row's cells in the order of COLUMNS; empty for a column that the file doesn't have."""
         return [feed.take(cells) for feed in self.feeds]
 
+    def is_header(self, cells: Sequence[str]) -> bool:
+        """Whether a row is the header once more."""
+        titles = tuple(visible(" ".join(cell.split())) for cell in cells)
+        return titles == self.header and any(titles)
+
+    @property
+    def least(self) -> int:
+        """Number of cells that a row needs at least: without optional ones at its end."""
+        needed = [
+            min(max(positions) for positions in feed.candidates)
+            for column, feed in zip(COLUMNS, self.feeds, strict=True)
+            if column.required and not feed.default and feed.candidates
+        ]
+        return max(needed, default=-1) + 1
+
     @property
     def email_position(self) -> int:
         """Where the email address stands first of all."""
@@ -75,33 +90,3 @@ class Layout:
 
 _EMAIL = [column.field for column in COLUMNS].index("email")
 DEFAULT_LAYOUT = Layout(TITLES, tuple(Feed(((n,),)) for n in range(len(COLUMNS))))
-
-
-def layout_of(header: Sequence[str]) -> Layout:
-    """Read a header line; raises FileFault naming a required column that is missing or one given twice."""
-    titles = tuple(visible(" ".join(title.split())) for title in header)
-    while titles and not titles[-1]:
-        titles = titles[:-1]
-    found: dict[str, int] = {}
-    unknown = []
-    for position, title in enumerate(titles):
-        column = column_of(title)
-        if column is None:
-            unknown.append(title)
-        elif column.field in found:
-            first = titles[found[column.field]]
-            raise FileFault("column-twice", column=column.title, first=first, second=title)
-        else:
-            found[column.field] = position
-    missing = [c.title for c in COLUMNS if c.required and c.field not in found]
-    if missing:
-        raise _column_missing(missing, titles)
-    feeds = (Feed(((found[c.field],),)) if c.field in found else Feed() for c in COLUMNS)
-    return Layout(titles, tuple(feeds), tuple(unknown))
-
-
-def _column_missing(missing: list[str], titles: tuple[str, ...]) -> FileFault:
-    shown = ", ".join(f"“{title[:40]}”" for title in titles[:10]) or "nothing"
-    more = f" and {len(titles) - 10} more" if len(titles) > 10 else ""
-    which = f"column {missing[0]}" if len(missing) == 1 else f"columns {', '.join(missing)}"
-    return FileFault("column-missing", missing=which, titles=f"{shown}{more}", expected=", ".join(TITLES))

@@ -1,73 +1,84 @@
-"""One raw row → a ClientRow or its problems. The admin's form, the command and the worker share these rules.
+"""One cell → its canonical form, or what is wrong with it. The admin's form, the command and the worker share this.
 
-Messages never repeat a cell: they travel in mails and logs, which hold no personal data.
+Canonical form is a fixed point: what is stored passes these rules unchanged. Sentences never repeat a cell: they
+travel in mails, which hold no personal data. `clients.contract.columnwise` is the fast form of these rules.
 """
 
 import re
-from collections.abc import Callable, Sequence
-from operator import call
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
-from clients.contract.columns import BY_FIELD, COLUMNS, ClientRow, Column
+from clients.contract import phones
+from clients.contract.columns import BY_FIELD, COLUMNS, Column
 from clients.contract.formulas import restore
 from clients.contract.layout import Layout
 from clients.contract.problems import Problem
 
-# C0 and C1 controls that are no white space, and the bidirectional embeddings, overrides and isolates.
-_FORBIDDEN = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069]")
-_PHONE_SEPARATORS = str.maketrans("", "", " ().-")
-_PHONE = re.compile(r"\+?[0-9]+")
-_PHONE_MIN = 5
+# Can't be seen, and mean nothing in an address or a number: soft hyphen, zero-width characters, joiners, byte
+# order marks, every bidirectional mark, embedding, override and isolate.
+_INVISIBLE = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
+# In names joiners (U+200C, U+200D) stay: Persian and emoji need them. Overrides and isolates are refused below.
+_INVISIBLE_IN_TEXT = re.compile("[\u00ad\u061c\u180e\u200b\u200e\u200f\u2060-\u2064\ufeff]")
+_JOINERS = "\u200c\u200d"
+# C0 and C1 controls that are no white space, surrogates, and bidirectional embeddings, overrides, isolates.
+_FORBIDDEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u206f\ud800-\udfff]")
 
-# Canonical forms: a cell that has one is stored as it stands. Every character class leaves out what the full
-# rules would look at twice (white space, controls, overrides, backslash, quotes, the apostrophe of a
-# neutralised formula), so a match proves that the cell is what it should be, and no match proves nothing: the
-# full rules decide then. A word is told in text, and in UTF-8, as which whole lines are seen without decoding
-# them; there, all that is left out beyond ASCII begins with one of four bytes. Groups are repeated inside
-# atomic ones, (?>(?:…)*): before 3.11.5 Python's (?:…)*+ keeps what a failed repetition took (gh-106052).
-_WORD = r'[^\x00-\x20"\\\x7f-\xa0\u1680\u2000-\u202f\u205f-\u206f\u3000{delimiter}]++'
-_PLAIN = r'[^\x00-\x20"\\\x7f\xc2\xe1\xe2\xe3{delimiter}]'
-_WIDE = (
-    r"(?:\xc2[\xa1-\xbf]"  # not U+0080 to U+00A0
-    r"|\xe1(?!\x9a\x80)"  # not U+1680
-    r"|\xe2(?!\x80[\x80-\xaf]|\x81[\x9f-\xaf])"  # not U+2000 to U+202F, U+205F to U+206F
-    r"|\xe3(?!\x80\x80))"  # not U+3000
+# What spreadsheet programs show for a cell that has no value (Excel in English, German, French, Spanish).
+_SPREADSHEET_ERRORS = frozenset(
+    [
+        "#N/A",
+        "#REF!",
+        "#VALUE!",
+        "#DIV/0!",
+        "#NAME?",
+        "#NULL!",
+        "#NUM!",
+        "#SPILL!",
+        "#CALC!",
+        "#GETTING_DATA",
+        "#FIELD!",
+        "#BLOCKED!",
+        "#UNKNOWN!",
+        "#NV",
+        "#BEZUG!",
+        "#WERT!",
+        "#ZAHL!",
+        "#VALEUR!",
+        "#NOM?",
+        "#NOMBRE!",
+        "#¡VALOR!",
+        "#¡REF!",
+        "#¿NOMBRE?",
+        "#N/D",
+    ]
 )
-_WORD_IN_UTF8 = f"(?:{_PLAIN}|{_WIDE}){_PLAIN}*+(?>(?:{_WIDE}{_PLAIN}*+)*)"
-_ATOM = "[-!#$%&*+/=?^_`{}|~0-9a-z]"
-_LABEL = r"(?![^.\n]{64})[a-z0-9]++(?>(?:-++[a-z0-9]++)*)"
-_CANONICAL_PHONE = r"(?:\+[0-9]{4,14}|[0-9]{5,15})?"
-_NEVER = "(?!)"
-_LINE_END = r"\r?\n"
+# What databases and people write where there is no value; only in columns that may be empty ("Null" is a name).
+_NO_VALUE = frozenset(
+    {"null", "(null)", "\\n", "n/a", "na", "none", "nil", "nan", "-", "--", "?", "undefined"}
+)
+
+_MAILTO = re.compile(r"mailto:\s*", re.IGNORECASE)
+_WITH_NAME = re.compile(r"[^<>@]*<([^<>]+)>")
 
 
-def _words(word: str, separator: str) -> str:
-    """A pattern for words with single spaces between them, not beginning as a neutralised formula does."""
-    word = word.replace("{delimiter}", separator)
-    return f"(?!'){word}(?>(?: {word})*)"
+class Checked(NamedTuple):
+    """What became of a cell: its canonical form (None: it says nothing), what is wrong, what was repaired."""
+
+    value: str | None
+    problem: Problem | None = None
+    repairs: tuple[str, ...] = ()
 
 
-def _canonical_forms(statuses: Sequence[str], word: str, delimiter: str = "") -> dict[str, str]:
-    """A pattern for each field: its cells in canonical form, as long as they hold no delimiter."""
-    separator = re.escape(delimiter)
-    atom = f"{_ATOM.replace(delimiter, '') if delimiter else _ATOM}++"
-    usual = [status for status in statuses if re.fullmatch(_words(_WORD, separator), status)]
-    special = {
-        "email": rf"{atom}(?>(?:\.{atom})*)@(?:{_LABEL}\.)+[a-z]{{2,63}}",
-        "phone": _CANONICAL_PHONE,
-        "status": "|".join(map(re.escape, usual)) or _NEVER,
-    }
-    forms = ((column, special.get(column.field) or _words(word, separator)) for column in COLUMNS)
-    # No cell is too long that has no more bytes than it may have characters.
-    return {
-        column.field: rf"(?![^\n{separator}]{{{column.max_length + 1}}})(?:{form})" for column, form in forms
-    }
+class Row(NamedTuple):
+    """What became of a row; `values` follow COLUMNS and hold only where there are no problems."""
 
-
-LineTest = Callable[[bytes], object]
-"""Tells whether a line of a file, its break included, is one row that needs no further look."""
+    values: tuple[str | None, ...]
+    problems: tuple[Problem, ...] = ()
+    repairs: tuple[tuple[str, str], ...] = ()  # (column's title, code)
 
 
 class MalformedRow(list[str]):
@@ -75,76 +86,100 @@ class MalformedRow(list[str]):
 
 
 class Rules:
-    """The rules for one list of statuses. What is asked a million times is made ready once."""
+    """The rules for one list of statuses, and words that stand for them (case-folded → status)."""
 
-    def __init__(self, statuses: tuple[str, ...]) -> None:
-        self._spellings = statuses
-        self._statuses = {status.casefold(): status for status in statuses}
+    def __init__(self, statuses: tuple[str, ...], words: Mapping[str, str] | None = None) -> None:
+        self.statuses = {status.casefold(): status for status in statuses}
+        self._words = {**(words or {}), **self.statuses}
         self._invalid_status = Problem(
             BY_FIELD["status"].title, "invalid-status", (("statuses", ", ".join(statuses)),)
         )
-        forms = _canonical_forms(statuses, _WORD)
-        # For each column what gives None for a cell that isn't in canonical form.
-        self._canonical: list[Callable[[str], object]] = [
-            re.compile(forms[column.field]).fullmatch for column in COLUMNS
-        ]
-        self._kinds = {"email": _clean_email, "phone": _clean_phone, "status": self._clean_status}
+        self._kinds: dict[str, Callable[[Column, str], Checked]] = {
+            "email": _check_email,
+            "phone": _check_phone,
+            "status": self._check_status,
+        }
 
-    def canonical_line(self, layout: Layout, delimiter: str, *, quotes: bool) -> LineTest:
-        """What tells whether a line is a row of a file, all of it in canonical form, with its line break.
-
-        A space may follow a delimiter. Cells of unknown columns may hold anything but the delimiter, quotes
-        and line breaks. With `quotes` cells may stand between double quotes.
-        """
-        separator = re.escape(delimiter)
-        forms = _canonical_forms(self._spellings, _WORD_IN_UTF8, delimiter)
-        fields = dict(zip(layout.positions, (column.field for column in COLUMNS), strict=True))
-        anything = rf'[^"\r\n{separator}]*+'
-        cells = [forms[fields[n]] if n in fields else anything for n in range(layout.width)]
-        if quotes:
-            cells = [f'(?:"{cell}"|{cell})' for cell in cells]
-        # Possessive: a space that another column's cell might take as well must not be tried both ways.
-        return re.compile((f"{separator} ?+".join(cells) + _LINE_END).encode()).fullmatch
-
-    def clean_cell(self, column: Column, cell: str) -> tuple[str, Problem | None]:
-        """One cell in canonical form and what is wrong with it, if anything."""
-        if not cell.isprintable() and _FORBIDDEN.search(cell):
-            return cell, _CONTROL_CHARACTER[column.field]
-        text = " ".join(restore(cell.strip()).split())
+    def check(self, column: Column, cell: str, *, default: str = "", exported: bool = True) -> Checked:
+        """One cell. With a `default` it may be empty; what was `exported` may carry an apostrophe of ours."""
+        text, repairs = _visible(column, cell)
+        if _FORBIDDEN.search(text):
+            return Checked(text, _CONTROL_CHARACTER[column.field])
+        text = " ".join((restore(text.strip()) if exported else text).split())
+        may_be_empty = bool(default) or not column.required
+        if text.strip(_JOINERS) == "":
+            text = ""
+        elif text.upper() in _SPREADSHEET_ERRORS:
+            text, repairs = "", (*repairs, "spreadsheet-error")
+        elif may_be_empty and text.lower() in _NO_VALUE:
+            text, repairs = "", (*repairs, "no-value")
         if not text:
-            return text, _MISSING[column.field] if column.required else None
-        return self._kinds.get(column.field, _clean_text)(column, text)
+            problem = None if may_be_empty else _MISSING[column.field]
+            return Checked(None if default else "", problem, repairs)
+        checked = self._kinds.get(column.field, _check_text)(column, text)
+        return checked._replace(repairs=repairs + checked.repairs)
 
-    def clean_row(self, cells: Sequence[str], layout: Layout) -> ClientRow | list[Problem]:
-        """A whole row in canonical form, or every problem that it has."""
+    def check_row(self, cells: Sequence[str], layout: Layout) -> Row:
+        """A whole row: every problem that it has, not just the first."""
         if isinstance(cells, MalformedRow):
-            return [Problem("", "quote")]
-        if len(cells) != len(layout.header) and (problem := _wrong_number_of_cells(cells, layout)):
-            return [problem]
-        picked = layout.pick(cells)
-        problems = []
-        for index, match in enumerate(map(call, self._canonical, picked)):
-            if match is None:
-                picked[index], problem = self.clean_cell(COLUMNS[index], picked[index])
-                if problem:
-                    problems.append(problem)
-        return problems or ClientRow(*picked)
+            return Row((), (Problem("", "quote"),))
+        if len(cells) != layout.width:
+            cells, problem = _fit(cells, layout)
+            if problem:
+                return Row((), (problem,))
+        checked = [
+            self.check(column, feed.take(cells), default=feed.default)
+            for column, feed in zip(COLUMNS, layout.feeds, strict=True)
+            if feed.candidates
+        ]
+        found = iter(checked)
+        values = tuple(next(found).value if feed.candidates else None for feed in layout.feeds)
+        fed = [column for column, feed in zip(COLUMNS, layout.feeds, strict=True) if feed.candidates]
+        return Row(
+            values,
+            tuple(each.problem for each in checked if each.problem),
+            tuple(
+                (column.title, code)
+                for column, each in zip(fed, checked, strict=True)
+                for code in each.repairs
+            ),
+        )
 
-    def _clean_status(self, _: Column, text: str) -> tuple[str, Problem | None]:
-        status = self._statuses.get(text.casefold())
-        return (text, self._invalid_status) if status is None else (status, None)
+    def _check_status(self, column: Column, text: str) -> Checked:
+        status = self._words.get(text.casefold())
+        return Checked(text, self._invalid_status) if status is None else Checked(status)
+
+
+def _visible(column: Column, cell: str) -> tuple[str, tuple[str, ...]]:
+    """The cell in the canonical form of Unicode, without what can't be seen in it."""
+    if cell.isascii():
+        return cell, ()
+    is_text = column.field not in ("email", "phone", "status")
+    # Compatibility forms (full-width letters) are another way to write the same address or number.
+    text = unicodedata.normalize("NFC" if is_text else "NFKC", cell)
+    seen = (_INVISIBLE_IN_TEXT if is_text else _INVISIBLE).sub("", text)
+    if seen == text:
+        return text, ()
+    return unicodedata.normalize("NFC", seen), ("invisible",)
 
 
 _CONTROL_CHARACTER = {column.field: Problem(column.title, "control-character") for column in COLUMNS}
 _MISSING = {column.field: Problem(column.title, "missing") for column in COLUMNS}
+_SEVERAL_EMAILS = Problem(BY_FIELD["email"].title, "several-emails")
+_INVALID_EMAIL = Problem(BY_FIELD["email"].title, "invalid-email")
 
 
-def _wrong_number_of_cells(cells: Sequence[str], layout: Layout) -> Problem | None:
-    """Extra cells are forgiven when they are empty (spreadsheets write them), missing ones never."""
-    count = len(cells)
-    if count > layout.width and not any(map(str.strip, cells[layout.width :])):
-        return None
-    return Problem("", "cell-count", (("cells", count), ("columns", layout.width)))
+def _fit(cells: Sequence[str], layout: Layout) -> tuple[Sequence[str], Problem | None]:
+    """A row with more or fewer cells than the header: extra ones are forgiven when they are empty (spreadsheets
+    write them), missing ones when no column that needs them stands at the end."""
+    count, width = len(cells), layout.width
+    if count > width and not any(map(str.strip, cells[width:])):
+        return cells[:width], None
+    if layout.least <= count < width:
+        return [*cells, *[""] * (width - count)], None
+    if count == 1 and len(cells[0].split("@")) == 2 and re.search(r"[,;\t|]", cells[0]):
+        return cells, Problem("", "line-quoted")
+    return cells, Problem("", "cell-count", (("cells", count), ("columns", width)))
 
 
 def _too_long(column: Column, text: str) -> Problem | None:
@@ -153,37 +188,41 @@ def _too_long(column: Column, text: str) -> Problem | None:
     return Problem(column.title, "too-long", (("length", len(text)), ("limit", column.max_length)))
 
 
-def _clean_text(column: Column, text: str) -> tuple[str, Problem | None]:
-    return text, _too_long(column, text)
+def _check_text(column: Column, text: str) -> Checked:
+    return Checked(text, _too_long(column, text))
 
 
-def _clean_email(column: Column, text: str) -> tuple[str, Problem | None]:
+def _check_email(column: Column, text: str) -> Checked:
     """What Django's EmailValidator accepts, lower-cased: two spellings are one client."""
-    lowered = text.lower()
-    if problem := _too_long(column, lowered):
-        return lowered, problem
-    if "@" not in text:
-        return lowered, _INVALID_EMAIL  # the common mistake, without the cost of an exception
-    if _CANONICAL_EMAIL(lowered):
-        return lowered, None
+    repairs: list[str] = []
+    email = unicodedata.normalize("NFC", text.lower())
+    if match := _MAILTO.match(email):
+        email = email[match.end() :]
+        repairs.append("mailto")
+    if match := _WITH_NAME.fullmatch(email):
+        email = match[1].strip()
+        repairs.append("name-beside-email")
+    if email != (bare := email.rstrip(";,. ")) and "@" in bare:
+        email = bare
+        repairs.append("punctuation-behind-email")
+    if email.count("@") > 1 and len([part for part in re.split(r"[;,/|\s]+", email) if "@" in part]) > 1:
+        return Checked(email, _SEVERAL_EMAILS)
+    if problem := _too_long(column, email):
+        return Checked(email, problem)
+    if "@" not in email:
+        return Checked(email, _INVALID_EMAIL)  # the common mistake, without the cost of an exception
     try:
-        validate_email(text)
+        validate_email(email)
     except ValidationError:
-        return lowered, _INVALID_EMAIL
-    return lowered, None
+        return Checked(email, _INVALID_EMAIL)
+    if email.lower() != email:
+        return Checked(email, _INVALID_EMAIL)
+    return Checked(email, None, tuple(repairs))
 
 
-_CANONICAL_EMAIL = re.compile(_canonical_forms([], _WORD)["email"]).fullmatch
-_INVALID_EMAIL = Problem(BY_FIELD["email"].title, "invalid-email")
-_INVALID_PHONE = Problem(
-    BY_FIELD["phone"].title,
-    "invalid-phone",
-    (("least", _PHONE_MIN), ("limit", BY_FIELD["phone"].max_length)),
-)
-
-
-def _clean_phone(column: Column, text: str) -> tuple[str, Problem | None]:
-    digits = text.translate(_PHONE_SEPARATORS)
-    if _PHONE.fullmatch(digits) and _PHONE_MIN <= len(digits) <= column.max_length:
-        return digits, None
-    return digits, _INVALID_PHONE
+def _check_phone(column: Column, text: str) -> Checked:
+    number, code, repairs = phones.read(text, column.max_length)
+    if not code:
+        return Checked(number, None, repairs)
+    limits = (("least", phones.LEAST), ("limit", column.max_length)) if code == "invalid-phone" else ()
+    return Checked(number, Problem(column.title, code, limits))

@@ -28,6 +28,22 @@ PROBLEMS: dict[str, str] = {
     "too-long": "{column} has {length} characters; the limit is {limit}. Shorten it.",
     "control-character": ("{column} contains a control character that can't be seen. Type the cell again."),
     "invalid-email": ("Email is not a valid address. Write it like name@example.com, one address per cell."),
+    "several-emails": "Email holds more than one address. Keep one, or give each its own row.",
+    "phone-date": "Phone looks like a date. Enter the phone number, or leave the cell empty.",
+    "phone-ip-address": "Phone looks like a computer's IP address. Enter the phone number, or leave it empty.",
+    "phone-negative": (
+        "Phone looks like a negative number, as spreadsheet programs make of a number with a minus in front. "
+        "Enter the phone number as text."
+    ),
+    "phone-scientific": (
+        "Phone is in a spreadsheet's scientific notation (like 4.47E+11), and its last digits are lost. "
+        "Format the column as text in the spreadsheet and enter the number again."
+    ),
+    "phone-decimal": "Phone looks like an amount with decimals. Enter the phone number, or leave it empty.",
+    "phone-extension": (
+        "Phone has an extension (like ext. 12), which can't be stored. Remove the extension from the cell."
+    ),
+    "several-phones": "Phone holds more than one number. Keep one of them.",
     "invalid-phone": (
         "Phone is not a phone number. Use {least} to {limit} digits, with a + in front if needed "
         "(spaces, dots, dashes and brackets don't count), or leave the cell empty."
@@ -36,6 +52,9 @@ PROBLEMS: dict[str, str] = {
     "cell-count": (
         "The row has {cells|cell|cells}, the header has {columns}. Every row needs all of them, even if "
         "empty; put a cell that contains the delimiter between double quotes."
+    ),
+    "line-quoted": (
+        "The whole line stands between double quotes, so it is a single cell. Remove the quotes around the line."
     ),
     "quote": (
         "A cell in double quotes goes on after its closing quote. Put the whole cell between the quotes, "
@@ -53,6 +72,21 @@ PROBLEMS: dict[str, str] = {
     "called-off": (
         "Nothing is wrong with this row. The import was cancelled because too many other rows have mistakes."
     ),
+}
+
+# --- what was repaired in cells, by code; {column} is the title of their column
+REPAIRS: dict[str, str] = {
+    "invisible": "{column}: invisible characters were removed in {rows|row|rows}.",
+    "spreadsheet-error": "{column}: a spreadsheet's error value was read as empty in {rows|row|rows}.",
+    "no-value": "{column}: words like NULL or n/a were read as empty in {rows|row|rows}.",
+    "mailto": "{column}: “mailto:” was removed in {rows|row|rows}.",
+    "name-beside-email": "{column}: a name beside the address was removed in {rows|row|rows}.",
+    "punctuation-behind-email": "{column}: punctuation behind the address was removed in {rows|row|rows}.",
+    "formula-around-phone": "{column}: a formula around the number was removed in {rows|row|rows}.",
+    "apostrophe-before-phone": "{column}: an apostrophe before the number was removed in {rows|row|rows}.",
+    "scheme-before-phone": "{column}: “tel:” was removed in {rows|row|rows}.",
+    "decimals-behind-phone": "{column}: a trailing “.0” was removed in {rows|row|rows}.",
+    "trunk-zero": "{column}: “(0)” behind the country code was removed in {rows|row|rows}.",
 }
 
 # --- why a whole file, or an attempt at it, came to nothing
@@ -103,6 +137,26 @@ FAULTS: dict[str, Sentence] = {
         discreet="The required {missing} can't be found. "
         "The first line should name the columns {expected} (in any order; Phone may be left out).",
     ),
+    "column-missing-unshown": Sentence(
+        "The required {missing} can't be found. "
+        "The first line should name the columns {expected} (in any order; Phone may be left out)."
+    ),
+    "header-missing": Sentence(
+        "The file has no header line. Add a first line that names the columns {expected} (in any order; Phone "
+        "may be left out), and upload the file again."
+    ),
+    "columns-unknown": Sentence(
+        "None of our columns can be found in the first line. It should name the columns {expected} (in any "
+        "order; Phone may be left out)."
+    ),
+    "backslash-escapes": Sentence(
+        "The file has no header line and escapes its cells with backslashes (\\), as databases do. Export it again "
+        "as CSV with a first line of column names ({expected}) and without backslash escapes."
+    ),
+    "lines-quoted": Sentence(
+        "Each line of the file stands between double quotes as a whole, so it is a single cell. Remove the quotes "
+        "around the lines, or export the file again, and upload it."
+    ),
     "object-gone": Sentence("The file was deleted before it could be read. Upload it again."),
     "object-replaced": Sentence(
         "The file was replaced by a newer upload before it could be read. "
@@ -133,6 +187,19 @@ FAULTS: dict[str, Sentence] = {
 NOTICES: dict[str, Sentence] = {
     "no-header": Sentence("The file has no header line; its columns were read in the order {titles}."),
     "no-rows": Sentence("The file has a header but no rows."),
+    "column-read-from": Sentence(
+        "{column} was read from {title}.", discreet="{column} was read from a column with another title."
+    ),
+    "column-chosen": Sentence(
+        "{column} was read from {title}; where that is empty, from {others}.",
+        discreet="{column} was read from the first of several columns that isn't empty.",
+    ),
+    "column-defaulted": Sentence("The file has no {column}; new clients get “{default}”."),
+    "lines-above-header": Sentence("Lines above the header were skipped: {lines}."),
+    "header-repeated": Sentence(
+        "The header line was repeated; {count|line was|lines were} skipped: {lines}."
+    ),
+    "footer": Sentence("{count|line|lines} below the last row, without an email, were skipped: {lines}."),
     "columns-ignored": Sentence(
         "These columns were not imported: {titles}.",
         discreet="{count|column was|columns were} not imported.",
@@ -149,7 +216,7 @@ NOTICES: dict[str, Sentence] = {
 }
 
 _CATALOGUE: dict[str, Sentence] = {
-    **{code: Sentence(text) for code, text in PROBLEMS.items()},
+    **{code: Sentence(text) for code, text in {**PROBLEMS, **REPAIRS}.items()},
     **FAULTS,
     **NOTICES,
 }

@@ -12,6 +12,9 @@ from django.db import transaction
 from clients.aws.storage import Download
 from clients.contract.error_files import corrected_run
 from clients.contract.problems import FileFault, ProblemKind, Statement
+from clients.contract.recognition import Recogniser
+from clients.contract.rules import Rules
+from clients.contract.status_words import status_words
 from clients.contract.updates import UpdatePlan
 from clients.importing import upload_options
 from clients.importing.deliveries import is_out_of_date
@@ -19,7 +22,7 @@ from clients.importing.invocation import Invocation
 from clients.importing.staging import Merged, Staging
 from clients.importing.validation import ValidatedRows
 from clients.models.import_run import ImportRun
-from clients.models.states import Mode, Notification, State, Trigger
+from clients.models.states import ConflictPolicy, Mode, Notification, State, Trigger
 from clients.reading.reader import CsvReader
 from clients.reading.source import Limits, too_large
 
@@ -81,9 +84,9 @@ class ImportJob:
             raise too_large(settings.IMPORT_MAX_BYTES)
 
     def _import(self, download: Download) -> None:
-        reader = CsvReader(download.body, _limits())
-        with Staging(self.run.pk, reader.layout, UpdatePlan()) as staging:
-            rows = ValidatedRows(reader, settings.IMPORT_STATUSES)
+        reader = CsvReader(download.body, _limits(), _recogniser(self.run))
+        with Staging(self.run.pk, reader.layout, reader.delimiter, UpdatePlan()) as staging:
+            rows = ValidatedRows(reader, _rules())
             with self._timed("validate"):
                 self._stage(staging, rows)
             logger.info(
@@ -111,7 +114,7 @@ class ImportJob:
             staging.copy(rows.copied, one_turn())
             self._invocation.check_time()
             if not rows.exhausted:
-                self.run.keep_alive(read=rows.reader.rows, bytes_read=rows.reader.bytes_read)
+                self.run.keep_alive(read=rows.read, bytes_read=rows.reader.bytes_read)
                 self._progress(self.run)
 
     def _merge(self, staging: Staging, rows: ValidatedRows) -> None:
@@ -119,7 +122,7 @@ class ImportJob:
         run = self.run
         with transaction.atomic():
             # Locks the run's row first: from here on nobody can take the run over until we are done.
-            run.keep_alive(read=rows.reader.rows, bytes_read=rows.reader.bytes_read)
+            run.keep_alive(read=rows.read, bytes_read=rows.reader.bytes_read)
             # For a preview too, whose counts would not add up if clients changed between its statements.
             staging.lock_clients(self._invocation.seconds_for_a_lock)
             if self._keep and is_out_of_date(run):
@@ -128,13 +131,13 @@ class ImportJob:
             with self._timed("merge"):
                 merged = staging.merge(run.conflict_policy, rows.valid, keep=self._keep)
                 rejected = rows.rejected + merged.rejected
-                _check_share(run, rejected, rows.reader.rows)
+                _check_share(run, rejected, rows.read)
                 facts = {**self._file_facts(rows), **self._lineage(staging, rows)}
                 if not self._keep:
                     facts["sample"] = staging.sample(run.conflict_policy, _SAMPLE)
             run.finish(
                 State.PARTIAL if rejected else State.SUCCEEDED,
-                read=rows.reader.rows,
+                read=rows.read,
                 inserted=merged.inserted,
                 updated=merged.updated,
                 unchanged=merged.unchanged,
@@ -155,8 +158,8 @@ class ImportJob:
             called_off = staging.call_off()
             self.run.call_off(
                 refusal,
-                read=rows.reader.rows,
-                rejected=rows.reader.rows,
+                read=rows.read,
+                rejected=rows.read,
                 problem_counts=_by_key(rows.problem_counts, merged.rejections, called_off),
                 notification=mail_wanted(self.run),
                 **self._file_facts(rows),
@@ -174,8 +177,8 @@ class ImportJob:
 
     def _file_facts(self, rows: ValidatedRows) -> dict[str, Any]:
         """What is known of a file once it was read to its end."""
-        notices = list(rows.reader.notices)
-        if not rows.reader.rows:
+        notices = [*rows.reader.notices, *rows.notices]
+        if not rows.read:
             notices.append(Statement.of("no-rows"))
         sha256 = rows.reader.sha256
         imports = ImportRun.objects.filter(mode=Mode.IMPORT, state__in=(State.SUCCEEDED, State.PARTIAL))
@@ -228,6 +231,16 @@ def _by_key(*counts: dict[ProblemKind, int]) -> dict[str, int]:
 def mail_wanted(run: ImportRun) -> Notification:
     """Imports are reported by mail; a preview's reader is looking at it already."""
     return Notification.PENDING if run.mode == Mode.IMPORT else Notification.NONE
+
+
+def _rules() -> Rules:
+    return Rules(settings.IMPORT_STATUSES, status_words(settings.IMPORT_STATUSES))
+
+
+def _recogniser(run: ImportRun) -> Recogniser:
+    return Recogniser(
+        default_status=settings.IMPORT_DEFAULT_STATUS, partial=run.conflict_policy == ConflictPolicy.UPDATE
+    )
 
 
 def _limits() -> Limits:

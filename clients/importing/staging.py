@@ -43,7 +43,7 @@ class Merged:
 class Staging:
     """The TEMP table of one import; a context manager that leaves nothing of it behind."""
 
-    def __init__(self, run_id: int, layout: Layout, plan: UpdatePlan) -> None:
+    def __init__(self, run_id: int, layout: Layout, delimiter: str, plan: UpdatePlan) -> None:
         self._statements = Statements(layout, plan)
         self._missing = [
             column.title
@@ -54,7 +54,12 @@ class Staging:
             f"default_{column.field}": feed.default
             for column, feed in zip(COLUMNS, layout.feeds, strict=True)
         }
-        self._values: dict[str, Any] = {"run": run_id, "keep_status": plan.keep_status, **defaults}
+        self._values: dict[str, Any] = {
+            "run": run_id,
+            "delimiter": delimiter,
+            "keep_status": plan.keep_status,
+            **defaults,
+        }
         self._copied = 0  # rows
 
     def __enter__(self) -> "Staging":

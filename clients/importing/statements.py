@@ -42,9 +42,9 @@ def _type(column: Column) -> Composable:
 
 DROP = SQL("DROP TABLE IF EXISTS import_rows")
 # A TEMP table: no other session sees it, and no write-ahead log pays for it.
-CREATE = SQL("CREATE TEMP TABLE import_rows (line integer, cells jsonb, problems jsonb, {columns})").format(
-    columns=_listed(COLUMNS, _type)
-)
+CREATE = SQL(
+    "CREATE TEMP TABLE import_rows (line integer, raw text, cells jsonb, problems jsonb, {columns})"
+).format(columns=_listed(COLUMNS, _type))
 # Without statistics the planner's estimates are off by orders of magnitude; rough ones do. A join of a
 # million rows fits into that memory, and no two imports are here at once.
 PREPARE = SQL("""
@@ -69,6 +69,8 @@ _FRAGMENTS = {
         "(SELECT DISTINCT ON ({key}) * FROM import_rows WHERE problems IS NULL ORDER BY {key}, line)"
     ).format(key=_name(KEY)),
     "is_new": SQL("NOT EXISTS (SELECT FROM clients c WHERE c.{key} = s.{key})").format(key=_name(KEY)),
+    # A row's cells as they came, where that is kept.
+    "came": SQL("COALESCE(s.cells, to_jsonb(string_to_array(s.raw, %(delimiter)s)))"),
     "reject": SQL("INSERT INTO rejected_rows (run_id, line, cells, problems)"),
     "is_not_rejected": SQL(
         "NOT EXISTS (SELECT FROM rejected_rows r WHERE r.run_id = %(run)s AND r.line = s.line)"
@@ -85,8 +87,8 @@ REJECT_INVALID = _compose("""
 """)
 # Rows of an error file that came back: their cell at `position` is the line that the run before rejected.
 COUNT_FIXED = _compose("""
-    SELECT count(DISTINCT s.cells ->> %(position)s) FROM {valid} s
-    WHERE s.cells ->> %(position)s IN (SELECT line::text FROM rejected_rows WHERE run_id = %(corrected)s)
+    SELECT count(DISTINCT {came} ->> %(position)s) FROM {valid} s
+    WHERE {came} ->> %(position)s IN (SELECT line::text FROM rejected_rows WHERE run_id = %(corrected)s)
     AND {is_not_rejected}
 """)
 
@@ -239,11 +241,11 @@ class Statements:
     def _cells(self) -> Composable:
         """A staged row's cells in the file's order; not staged where they are what is stored."""
         if not self._layout.is_plain:
-            return SQL("s.cells")
+            return _FRAGMENTS["came"]
         columns = dict(zip(self._layout.positions, COLUMNS, strict=True))
         built = (_staged(columns[n]) if n in columns else SQL("''") for n in range(self._layout.width))
         # Not jsonb_build_array(): a function takes at most a hundred arguments.
-        return SQL("COALESCE(s.cells, to_jsonb(ARRAY[{}]))").format(SQL(", ").join(built))
+        return _compose("COALESCE({came}, to_jsonb(ARRAY[{built}]))", built=SQL(", ").join(built))
 
 
 _PROBLEM = SQL("jsonb_build_array(%(problem)s::jsonb)")

@@ -1,131 +1,209 @@
-"""A file's rows through the rules, into COPY text: valid and rejected ones in one stream."""
+"""A file's rows through the rules: what becomes of each, and how many have which problem.
 
-import json
+Most rows are proven column by column (clients.contract.columnwise); only what that leaves unproven meets the rules
+cell by cell. `clients.importing.copy_text` writes down what comes of it.
+"""
+
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
-from operator import itemgetter
+from collections.abc import Iterator, Sequence
+from itertools import compress
 
-from clients.contract.columns import COLUMNS, ClientRow
-from clients.contract.layout import Layout
-from clients.contract.problems import Problem, ProblemKind
-from clients.contract.rules import Rules
-from clients.reading.reader import CsvReader
+from clients.contract.columns import COLUMNS
+from clients.contract.columnwise import NOTHING, ColumnProof, proofs
+from clients.contract.problems import FileFault, Problem, ProblemKind, Statement
+from clients.contract.rules import MalformedRow, Row, Rules
+from clients.importing.copy_text import CopyText
+from clients.reading.reader import Batch, CsvReader
 
-_KEPT_OUTCOMES = 1_000
+_KEPT_KINDS = 10_000
+_HELD_BACK = 20  # rows that may be a footer
 
-
-@dataclass(slots=True)
-class _Outcome:
-    """What rejected rows with the same problems have in common."""
-
-    copied: bytes  # the end of their COPY lines
-    rows: int = 0
+Numbered = tuple[int, list[str]]
 
 
 class ValidatedRows:
     """Drives the reader: `blocks()` yields its rows as COPY text, with the columns `copied`."""
 
-    def __init__(self, reader: CsvReader, statuses: tuple[str, ...]) -> None:
+    def __init__(self, reader: CsvReader, rules: Rules) -> None:
         self.reader = reader
-        self._rules = Rules(statuses)
+        self._rules = rules
         self._layout = reader.layout
-        self._delimiter = reader.delimiter.encode()
-        self._to_tabs = bytes.maketrans(self._delimiter, b"\t")
-        self._order = _order(self._layout)
-        self._in_file_order = itemgetter(*self._order)
-        self._no_values = b"\t\\N" * len(self._order)
+        self._proofs: dict[int, ColumnProof] = proofs(self._layout, rules)
+        self._text = CopyText(self._layout, reader.delimiter)
+        self.read = 0  # rows, without blank lines and what else isn't a row
         self.rejected = 0
-        self._outcomes: dict[tuple[Problem, ...], _Outcome] = {}
-        self._problem_counts: Counter[ProblemKind] = Counter()  # without those of the outcomes at hand
+        self.problem_counts: Counter[ProblemKind] = Counter()
+        self._repairs: Counter[tuple[str, str]] = Counter()
+        self._skipped: dict[str, list[int]] = {}  # lines that are no rows, by why
+        self._footer: list[Numbered] = []
+        self._last_row = 0  # line of the last row so far
         self.exhausted = False
 
     @property
     def copied(self) -> tuple[str, ...]:
-        """The staging table's columns in the order of the COPY text: a row's line; as JSON its cells, where
-        they differ from what is stored, and its problems; then what is stored, in the file's order."""
-        return ("line", "cells", "problems", *(COLUMNS[n].field for n in self._order))
+        """The staging table's columns in the order of the COPY text."""
+        return self._text.columns
 
     @property
     def valid(self) -> int:
-        return self.reader.rows - self.rejected
+        return self.read - self.rejected
 
     @property
-    def problem_counts(self) -> dict[ProblemKind, int]:
-        """Rows that have each kind of problem."""
-        counts = self._problem_counts.copy()
-        for problems, outcome in self._outcomes.items():
-            for problem in problems:
-                counts[problem.kind] += outcome.rows
-        return dict(counts)
+    def notices(self) -> list[Statement]:
+        """What the user should know of the rows, complete once `exhausted`."""
+        repaired = [
+            Statement.of(code, column=column, rows=rows) for (column, code), rows in self._repairs.items()
+        ]
+        skipped = [
+            Statement.of(why, count=len(lines), lines=_listed(lines)) for why, lines in self._skipped.items()
+        ]
+        return [*repaired, *skipped]
 
     def blocks(self) -> Iterator[bytes]:
         """COPY text of about a block of the file at a time."""
-        tests = (
-            self._rules.canonical_line(self._layout, self.reader.delimiter, quotes=quotes)
-            for quotes in (False, True)
-        )
-        as_they_stand = self._with_cells if self._layout.unknown else self._as_they_stand
-        for batch in self.reader.batches(*tests):
-            others = map(self._look_closely, batch.lines, batch.rows)
-            yield as_they_stand(batch.canonical) + b"".join(others)
+        for batch in self.reader:
+            text = self._batch(batch)
+            if self.read > self.reader.limits.rows:
+                raise FileFault("too-many-rows", limit=self.reader.limits.rows)
+            yield "".join(text).encode()
+        yield "".join(self._end()).encode()
         self.exhausted = True
 
-    def _as_they_stand(self, numbered: list[tuple[int, bytes]]) -> bytes:
-        """Canonical lines of a file without other columns: delimiters become tabs; quotes, which stand around
-        cells only, and carriage returns go."""
-        text = self._without_spaces(b"".join(map(b"%d\t\\N\t\\N\t%b".__mod__, numbered)))
-        return text.translate(self._to_tabs, b'"\r')
+    def _batch(self, batch: Batch) -> list[str]:
+        """The batch's rows as COPY text: those proven, then the others."""
+        width = self._layout.width
+        rows, lines, raws = batch.rows, batch.lines, batch.raws
+        misfits: list[Numbered] = []
+        if set(map(len, rows)) != {width}:
+            fit = [len(row) == width for row in rows]
+            misfits = [(lines[n], rows[n]) for n, fits in enumerate(fit) if not fits]
+            rows, lines = list(compress(rows, fit)), list(compress(lines, fit))
+            raws = list(compress(raws, fit)) if raws else raws
+        text = self._fitting(rows, lines, raws) if rows else []
+        text += filter(None, (self._look_closely(line, cells) for line, cells in misfits))
+        return text
 
-    def _with_cells(self, numbered: list[tuple[int, bytes]]) -> bytes:
-        """Canonical lines of a file with other columns, whose cells its error file would need."""
-        known = itemgetter(*sorted(position for position in self._layout.positions if position is not None))
-        lines = []
-        for number, line in numbered:
-            text = self._without_spaces(line).decode().rstrip("\r\n").replace('"', "")
-            cells = text.split(self.reader.delimiter)
-            values = "\t".join(known(cells))
-            lines.append(f"{number}\t{_copy_json(cells)}\t\\N\t{values}\n")
-        return "".join(lines).encode()
+    def _fitting(self, rows: list[list[str]], lines: Sequence[int], raws: Sequence[str]) -> list[str]:
+        columns = list(zip(*rows, strict=True))
+        values: dict[int, list[str]] = {}
+        doubtful: dict[int, list[int]] = {}  # by row: columns that are not proven
+        for n, proof in self._proofs.items():
+            values[n], unproven = proof.prove(columns)
+            for row in unproven:
+                doubtful.setdefault(row, []).append(n)
+        if not doubtful:
+            self._count(len(rows), lines[-1])
+            return [self._text.of_block(rows, lines, raws, columns, values)]
+        others: list[str] = []
+        proven = bytearray(b"\1") * len(rows)
+        for row in sorted(doubtful):
+            proven[row] = 0
+            others.append(
+                self._doubtful(lines[row], rows[row], doubtful[row], {n: values[n][row] for n in values})
+            )
+        count = sum(proven)
+        if count:
+            self._count(count, lines[proven.rindex(1)])
+            kept = {n: list(compress(column, proven)) for n, column in values.items()}
+            others.append(
+                self._text.of_block(
+                    list(compress(rows, proven)),
+                    list(compress(lines, proven)),
+                    list(compress(raws, proven)) if raws else raws,
+                    [tuple(compress(column, proven)) for column in columns],
+                    kept,
+                )
+            )
+        return others
 
-    def _without_spaces(self, text: bytes) -> bytes:
-        """Canonical text without the space that may follow a delimiter."""
-        return text.replace(self._delimiter + b" ", self._delimiter)
+    def _doubtful(self, line: int, cells: list[str], doubtful: list[int], values: dict[int, str]) -> str:
+        """A row of which some columns are not proven: the rules look at these."""
+        if self._is_no_row(line, cells):
+            return ""
+        problems, repairs = [], []
+        for n in doubtful:
+            column, feed = COLUMNS[n], self._layout.feeds[n]
+            checked = self._rules.check(column, feed.take(cells), default=feed.default)
+            values[n] = NOTHING if checked.value is None else _escaped(checked.value)
+            repairs += [(column.title, code) for code in checked.repairs]
+            if checked.problem:
+                problems.append(checked.problem)
+        return self._told(line, cells, tuple(problems), repairs, values)
 
-    def _look_closely(self, line: int, cells: list[str]) -> bytes:
-        """The COPY line of a row that needs a repair, or is rejected."""
-        cleaned = self._rules.clean_row(cells, self._layout)
-        if isinstance(cleaned, ClientRow):
-            values = "\t".join(self._in_file_order(cleaned)).replace("\\", "\\\\")
-            return f"{line}\t{_copy_json(cells)}\t\\N\t{values}\n".encode()
+    def _look_closely(self, line: int, cells: list[str]) -> str:
+        """A row that doesn't have as many cells as the header."""
+        if self._is_no_row(line, cells):
+            return ""
+        row: Row = self._rules.check_row(cells, self._layout)
+        values = {
+            n: NOTHING if value is None else _escaped(value)
+            for n, value in enumerate(row.values)
+            if n in self._proofs
+        }
+        return self._told(line, cells, row.problems, list(row.repairs), values)
+
+    def _told(
+        self,
+        line: int,
+        cells: list[str],
+        problems: tuple[Problem, ...],
+        repairs: list[tuple[str, str]],
+        values: dict[int, str],
+    ) -> str:
+        self._count(1, line)
+        if not problems:
+            self._repairs.update(repairs)
+            return self._text.of_valid(line, cells, values)
         self.rejected += 1
-        problems = tuple(cleaned)
-        outcome = self._outcomes.get(problems) or self._new_outcome(problems)
-        outcome.rows += 1
-        return f"{line}\t{_copy_json(cells)}\t".encode() + outcome.copied
+        for problem in problems:
+            if problem.kind in self.problem_counts or len(self.problem_counts) < _KEPT_KINDS:
+                self.problem_counts[problem.kind] += 1
+        return self._text.of_rejected(line, cells, problems)
 
-    def _new_outcome(self, problems: tuple[Problem, ...]) -> _Outcome:
-        """An outcome that no row at hand has had; a file may hold any number of them, memory may not."""
-        if len(self._outcomes) == _KEPT_OUTCOMES:
-            self._problem_counts = Counter(self.problem_counts)
-            self._outcomes.clear()
-        listed = json.dumps([problem.as_stored() for problem in problems], ensure_ascii=False)
-        outcome = _Outcome(listed.replace("\\", "\\\\").encode() + self._no_values + b"\n")
-        self._outcomes[problems] = outcome
-        return outcome
+    def _count(self, rows: int, last: int) -> None:
+        self.read += rows
+        self._last_row = max(self._last_row, last)
+
+    # --- lines that are no rows
+
+    def _is_no_row(self, line: int, cells: list[str]) -> bool:
+        if isinstance(cells, MalformedRow):
+            return False
+        if not any(map(str.strip, cells)):
+            return True
+        if cells == ["\x1a"]:
+            return True
+        if self._layout.is_header(cells):
+            self._skip("header-repeated", [line])
+            return True
+        if len(cells) < self._layout.least and not any("@" in cell for cell in cells):
+            if len(self._footer) == _HELD_BACK:
+                return False  # so many of them are no footer
+            self._footer.append((line, cells))
+            return True
+        return False
+
+    def _end(self) -> list[str]:
+        """What looked like a footer is one if no row stands below it, and some above."""
+        text, last = [], self._last_row
+        for line, cells in self._footer:
+            if 0 < last < line:
+                self._skip("footer", [line])
+            else:
+                text.append(
+                    self._told(line, cells, self._rules.check_row(cells, self._layout).problems, [], {})
+                )
+        return text
+
+    def _skip(self, why: str, lines: list[int]) -> None:
+        self._skipped.setdefault(why, []).extend(lines)
 
 
-def _order(layout: Layout) -> list[int]:
-    """Indices into COLUMNS of the columns that the file has, in the file's order."""
-    known = ((position, n) for n, position in enumerate(layout.positions) if position is not None)
-    return [n for _, n in sorted(known)]
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\")
 
 
-def _copy_json(cells: list[str]) -> str:
-    """A JSON list of strings, its backslashes doubled for COPY."""
-    text = '","'.join(cells)
-    if text.isprintable() and "\\" not in text and text.count('"') == 2 * len(cells) - 2:
-        return f'["{text}"]'  # nothing to escape
-    # PostgreSQL's text can't hold NUL; its visible symbol stands for it.
-    shown = [cell.replace("\0", "␀") for cell in cells]
-    return json.dumps(shown, ensure_ascii=False).replace("\\", "\\\\")
+def _listed(lines: list[int]) -> str:
+    """Line numbers for a sentence, the first ten of them."""
+    shown = ", ".join(f"{line:,}" for line in lines[:10])
+    return f"{shown} …" if len(lines) > 10 else shown

@@ -14,10 +14,10 @@ class ClientField(models.CharField):  # type: ignore[type-arg]
 
     def clean(self, value: Any, model_instance: models.Model | None) -> str:
         """The canonical value; raises ValidationError with the import's own sentence."""
-        text, problem = Rules(settings.IMPORT_STATUSES).clean_cell(BY_FIELD[self.name], str(value or ""))
-        if problem:
-            raise ValidationError(problem.message, code=problem.code)
-        return text
+        checked = Rules(settings.IMPORT_STATUSES).check(BY_FIELD[self.name], str(value or ""), exported=False)
+        if checked.problem:
+            raise ValidationError(checked.problem.message, code=checked.problem.code)
+        return checked.value or ""
 
 
 def _of_contract(field: str) -> dict[str, Any]:

@@ -132,6 +132,12 @@ _KINDS = (
     (b"7z\xbc\xaf", "not-csv", "a 7-Zip archive"),
     (b"\xff\xfe\x00\x00", "not-csv", "UTF-32 text"),
     (b"\x00\x00\xfe\xff", "not-csv", "UTF-32 text"),
+    (b"BEGIN:VCARD", "not-csv", "a vCard file of an address book"),
+    (b"BEGIN:VCALENDAR", "not-csv", "a calendar"),
+    (b"{", "not-csv", "JSON"),
+    (b"[{", "not-csv", "JSON"),
+    (b"[\n", "not-csv", "JSON"),
+    (b"[\r\n", "not-csv", "JSON"),
 )
 
 
@@ -143,7 +149,7 @@ def _known_as_text(blocks: Iterator[bytes]) -> Iterator[bytes]:
         if len(head) >= 64:
             break
     for magic, code, kind in _KINDS:
-        if head.startswith(magic):
+        if head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(magic) or head.startswith(magic):
             raise FileFault(code, kind=kind)
     if re.match(rb"\s*<(!doctype|html|\?xml)", head, re.IGNORECASE):
         raise FileFault("not-csv", kind="a web page or XML")
@@ -159,7 +165,10 @@ def _decoded(blocks: Iterator[bytes]) -> Iterator[bytes]:
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         yield from _from_utf16(blocks)
     else:
-        yield next(blocks).removeprefix(b"\xef\xbb\xbf")
+        head = next(blocks)
+        while head.startswith(b"\xef\xbb\xbf"):  # some programs write two
+            head = head[3:]
+        yield head
         yield from blocks
 
 

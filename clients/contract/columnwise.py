@@ -1,0 +1,160 @@
+"""The rules' fast form: a whole column of a block is proven canonical, or made so, in a few passes over one text.
+
+The cells of a column are joined with line breaks between them. What every cell may need (spaces around it, capitals
+in emails, separators in phones) is done to the joined text at once, and one expression then finds the cells that
+it doesn't prove. Those rows go through the rules one by one, so this may say "don't know" as often as it likes,
+but what it does prove must be what the rules would make of it. Tests compare the two over all of Unicode.
+
+Every character class leaves out what the rules look at twice: white space, controls, what can't be seen, the
+backslash (COPY's escape), and at a cell's start the apostrophe of a neutralised formula and a spreadsheet's `#N/A`.
+Groups are repeated inside atomic ones, (?>(?:…)*): before 3.11.5 Python's (?:…)*+ keeps what a failed repetition
+took (gh-106052).
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+
+from clients.contract import phones
+from clients.contract.columns import COLUMNS, Column
+from clients.contract.layout import Feed, Layout
+from clients.contract.rules import Rules
+
+# A column's values as they are stored (NOTHING where the file says nothing), and indices of cells left unproven.
+Proven = tuple[list[str], list[int]]
+NOTHING = "\\N"  # COPY's NULL
+
+_REMEMBERED = 1_000  # cells of a column with few different ones
+
+_WORD = r"[^\x00-\x20\\\x7f-\xa0\xad\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ud800-\udfff\ufeff]++"
+_ATOM = r"[-!#$%&*+/=?^_`{|}~0-9a-z]++"
+_LABEL = r"(?![^.\n]{64})[a-z0-9]++(?>(?:-++[a-z0-9]++)*)"
+_FORMS = {
+    "text": rf"(?!['#]){_WORD}(?>(?: {_WORD})*)",
+    "email": rf"(?!['#]){_ATOM}(?>(?:\.{_ATOM})*)@(?:{_LABEL}\.)+[a-z]{{2,63}}",
+}
+# Phones that can be nothing else. Groups of at most six digits are never two numbers in one cell; dates, IP
+# addresses, decimals, a minus in front and the "(0)" behind a country code are left to the rules.
+_PHONE_AS_WRITTEN = (
+    r"(?:\+?[0-9]*+"
+    r"|(?:\+?1[ .-]?)?\([0-9]{2,5}\)[ -]?[0-9]{2,4}[ .-]?[0-9]{3,6}"
+    r"|(?![^\n]*\(0\))\+[0-9]{1,4}(?>(?:[ -]\(?[0-9]{1,6}\)?)*)"
+    r"|(?![0-9]{4}-[0-9]{1,2}-[0-9]{1,2}\n)(?![0-9]{1,2}-[0-9]{1,2}-[0-9]{2,4}\n)[0-9]{2,5}(?:[ -][0-9]{2,6}){1,5}"
+    r"|[0-9]{3}\.[0-9]{3}\.[0-9]{4})"
+)
+_PHONE = rf"(?:\+[0-9]{{{phones.LEAST - 1},14}}|[0-9]{{{phones.LEAST},15}})?"
+_PHONE_SEPARATORS = {ord(character): None for character in " ().-"}
+
+
+def _unproven_by(form: str) -> Callable[[str], list[int]]:
+    """What finds the cells that don't have the form, in a text with a line break before and behind each."""
+    find = re.compile(rf"\n(?!{form}\n)(?!\Z)").finditer
+
+    def indices(text: str) -> list[int]:
+        found: list[int] = []
+        index = last = 0
+        for match in find(text):
+            position = match.start()
+            index += text.count("\n", last, position)
+            last = position
+            found.append(index)
+        return found
+
+    return indices
+
+
+def _joined(cells: Sequence[str]) -> str | None:
+    """The column as one text, without a space around a cell; None where a cell has line breaks of its own."""
+    text = "\n" + "\n".join(cells) + "\n"
+    if text.count("\n") != len(cells) + 1:
+        return None
+    if "\n " in text or " \n" in text:
+        text = text.replace(" \n", "\n").replace("\n ", "\n")
+    return text
+
+
+class ColumnProof:
+    """The proof for one column."""
+
+    def __init__(self, column: Column, feed: Feed, rules: Rules) -> None:
+        self._column = column
+        self._feed = feed
+        self._rules = rules
+        self._known: dict[str, str | None] = {}
+        self._prove: Callable[[Sequence[str]], Proven] = {
+            "email": self._email, "phone": self._phone, "status": self._few,
+        }.get(column.field, self._text)  # fmt: skip
+        if feed.default and column.field != "status":
+            self._prove = self._none
+        length = rf"(?=[^\n]{{1,{column.max_length}}}\n)"
+        form = _FORMS.get(column.field, _FORMS["text"])
+        self._unproven = _unproven_by(f"{length}{form}")
+
+    def prove(self, columns: Sequence[Sequence[str]]) -> Proven:
+        """The column's values, from a block's columns as the file has them."""
+        candidates = self._feed.candidates
+        if len(candidates) == 1 and len(candidates[0]) == 1:
+            return self._prove(columns[candidates[0][0]])
+        return self._prove(list(map(self._feed.take, zip(*columns, strict=True))))
+
+    def _none(self, cells: Sequence[str]) -> Proven:
+        return list(cells), list(range(len(cells)))
+
+    def _text(self, cells: Sequence[str]) -> Proven:
+        text = _joined(cells)
+        if text is None or not (text.isascii() or unicodedata.is_normalized("NFC", text)):
+            return self._each(cells)
+        return text[1:-1].split("\n"), self._unproven(text)
+
+    def _email(self, cells: Sequence[str]) -> Proven:
+        text = _joined(cells)
+        if text is None or not text.isascii():
+            return self._each(cells)
+        text = text.lower()
+        return text[1:-1].split("\n"), self._unproven(text)
+
+    def _phone(self, cells: Sequence[str]) -> Proven:
+        text = _joined(cells)
+        if text is None or not text.isascii():
+            return self._each(cells)
+        if "\n'+" in text:  # as exports neutralise it
+            text = text.replace("\n'+", "\n+")
+        unproven = set(_unproven_as_written(text))
+        text = text.translate(_PHONE_SEPARATORS)
+        unproven.update(_unproven_as_stored(text))
+        return text[1:-1].split("\n"), list(unproven)
+
+    def _few(self, cells: Sequence[str]) -> Proven:
+        """A column with few different cells: each is looked at once."""
+        values = list(map(self._known.get, cells))
+        if None not in values:
+            return values, []  # type: ignore[return-value]
+        for cell in {cell for cell, value in zip(cells, values, strict=True) if value is None}:
+            checked = self._rules.check(self._column, cell, default=self._feed.default)
+            if not checked.problem and not checked.repairs and len(self._known) < _REMEMBERED:
+                self._known[cell] = NOTHING if checked.value is None else checked.value.replace("\\", "\\\\")
+        values = list(map(self._known.get, cells))
+        return [value or "" for value in values], [n for n, value in enumerate(values) if value is None]
+
+    def _each(self, cells: Sequence[str]) -> Proven:
+        """The same cell by cell, for a block in which one of them keeps the whole from being looked at."""
+        values, unproven = [], []
+        for index, cell in enumerate(cells):
+            is_odd = "\n" in cell or not (
+                cell.isascii() or (self._prove == self._text and unicodedata.is_normalized("NFC", cell))
+            )
+            [value], missing = ([cell], [0]) if is_odd else self._prove([cell])
+            values.append(value)
+            unproven += [index] if missing else []
+        return values, unproven
+
+
+_unproven_as_written = _unproven_by(_PHONE_AS_WRITTEN)
+_unproven_as_stored = _unproven_by(_PHONE)
+
+
+def proofs(layout: Layout, rules: Rules) -> dict[int, ColumnProof]:
+    """A proof for each column that the file feeds, by its index into COLUMNS."""
+    return {
+        n: ColumnProof(COLUMNS[n], layout.feeds[n], rules) for n in layout.fed if layout.feeds[n].candidates
+    }
