@@ -72,10 +72,24 @@ def import_file(path: Path, policy: str = "reject") -> dict[str, Any]:
     return result
 
 
+def import_command(path: Path) -> tuple[float, dict[str, Any]]:
+    """Seconds of a whole process that imports one file, its start and end included, and what it reports."""
+    execute("postgres", "CHECKPOINT")
+    started = time.perf_counter()
+    output = _run("-m", "benchmarks.worker", str(path), "reject", database=WORK)
+    return time.perf_counter() - started, json.loads(output)
+
+
 def _run(*arguments: str, database: str) -> str:
     return subprocess.run(
         [sys.executable, *arguments],
-        env={**os.environ, "RDS_DB": database, "LOG_LEVEL": "ERROR", "LOG_FILE": os.devnull},
+        env={
+            **os.environ,
+            "RDS_DB": database,
+            "LOG_LEVEL": "ERROR",
+            "LOG_FILE": os.devnull,
+            "IMPORT_DEFAULT_STATUS": "Active",
+        },
         check=True,
         stdout=subprocess.PIPE,
         text=True,

@@ -22,7 +22,7 @@ MISTAKES = {
     9: ["Email: too-long"],
     10: ["Company: too-long"],
     11: ["Email: invalid-email"],
-    12: ["Email: invalid-email"],
+    12: ["Email: several-emails"],
     13: ["Phone: invalid-phone"],
     14: ["Phone: invalid-phone"],
     15: ["Phone: invalid-phone"],

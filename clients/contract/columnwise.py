@@ -92,10 +92,22 @@ class ColumnProof:
 
     def prove(self, columns: Sequence[Sequence[str]]) -> Proven:
         """The column's values, from a block's columns as the file has them."""
-        candidates = self._feed.candidates
-        if len(candidates) == 1 and len(candidates[0]) == 1:
-            return self._prove(columns[candidates[0][0]])
-        return self._prove(list(map(self._feed.take, zip(*columns, strict=True))))
+        first, *others = (self._joined_cells(columns, candidate) for candidate in self._feed.candidates)
+        for other in others:
+            if all(map(str.strip, first)):
+                break
+            first = [cell if cell.strip() else instead for cell, instead in zip(first, other, strict=True)]
+        return self._prove(first)
+
+    def _joined_cells(self, columns: Sequence[Sequence[str]], positions: tuple[int, ...]) -> Sequence[str]:
+        """A candidate's cells. Where one of several is empty, the joiner beside it is a space around the cell."""
+        if len(positions) == 1:
+            return columns[positions[0]]
+        if self._feed.joiner != " ":
+            return list(map(self._feed.take, zip(*columns, strict=True)))
+        return list(
+            map(self._feed.joiner.join, zip(*(columns[position] for position in positions), strict=True))
+        )
 
     def _none(self, cells: Sequence[str]) -> Proven:
         return list(cells), list(range(len(cells)))
@@ -117,6 +129,9 @@ class ColumnProof:
         text = _joined(cells)
         if text is None or not text.isascii():
             return self._each(cells)
+        unproven_as_stored = _unproven_as_stored(text)
+        if len(unproven_as_stored) <= len(cells) // 20:
+            return text[1:-1].split("\n"), unproven_as_stored  # stored as they stand, as in our own exports
         if "\n'+" in text:  # as exports neutralise it
             text = text.replace("\n'+", "\n+")
         unproven = set(_unproven_as_written(text))
@@ -134,7 +149,10 @@ class ColumnProof:
             if not checked.problem and not checked.repairs and len(self._known) < _REMEMBERED:
                 self._known[cell] = NOTHING if checked.value is None else checked.value.replace("\\", "\\\\")
         values = list(map(self._known.get, cells))
-        return [value or "" for value in values], [n for n, value in enumerate(values) if value is None]
+        unproven = [n for n, value in enumerate(values) if value is None]
+        for n in unproven:
+            values[n] = cells[n]
+        return values, unproven  # type: ignore[return-value]
 
     def _each(self, cells: Sequence[str]) -> Proven:
         """The same cell by cell, for a block in which one of them keeps the whole from being looked at."""

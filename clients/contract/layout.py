@@ -22,7 +22,7 @@ class Feed:
     @property
     def position(self) -> int | None:
         """The position of the one cell that feeds the column; None where it isn't as simple as that."""
-        if len(self.candidates) == 1 and len(self.candidates[0]) == 1 and not self.default:
+        if len(self.candidates) == 1 and len(self.candidates[0]) == 1:
             return self.candidates[0][0]
         return None
 
@@ -50,8 +50,8 @@ class Layout:
 
     @property
     def is_plain(self) -> bool:
-        """Whether each column is fed by one cell at most, and no default."""
-        return all(feed.position is not None or feed == Feed() for feed in self.feeds)
+        """Whether each column is fed by one cell at most."""
+        return all(feed.position is not None or not feed.candidates for feed in self.feeds)
 
     @property
     def positions(self) -> tuple[int | None, ...]:
@@ -69,8 +69,10 @@ class Layout:
 
     def is_header(self, cells: Sequence[str]) -> bool:
         """Whether a row is the header once more."""
+        if len(cells) < len(self.header) or cells[0].strip() != self.header[0]:
+            return False  # at once, as nearly always
         titles = tuple(visible(" ".join(cell.split())) for cell in cells)
-        return titles == self.header and any(titles)
+        return titles[: len(self.header)] == self.header and not any(titles[len(self.header) :])
 
     @property
     def least(self) -> int:

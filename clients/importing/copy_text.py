@@ -11,6 +11,7 @@ from itertools import repeat
 from clients.contract.columns import COLUMNS
 from clients.contract.layout import Layout
 from clients.contract.problems import Problem
+from clients.reading.reader import Batch
 
 _NULL = "\\N"
 _KEPT_ENDINGS = 1_000
@@ -26,6 +27,7 @@ class CopyText:
         self._no_values = f"\t{_NULL}" * len(self._order)
         # Whether a row's cells are stored as they came, unless the rules changed one.
         self._as_stored = layout.is_plain and layout.width == len(self._order)
+        self._positions = [layout.feeds[n].candidates[0][0] for n in self._order]
         self._endings: dict[tuple[Problem, ...], str] = {}
 
     @property
@@ -33,38 +35,32 @@ class CopyText:
         """The staging table's columns, in order."""
         return ("line", "raw", "cells", "problems", *(COLUMNS[n].field for n in self._order))
 
-    def of_block(
-        self,
-        rows: Sequence[list[str]],
-        lines: Sequence[int],
-        raws: Sequence[str],
-        columns: Sequence[Sequence[str]],
-        values: dict[int, list[str]],
-    ) -> str:
-        """Valid rows without a backslash in their values; `columns` as they came, `values` as they are stored."""
+    def of_block(self, batch: Batch, values: dict[int, list[str]]) -> list[str]:
+        """The lines of a block's rows, with these values; right for those rows whose values are proven."""
         stored = [values[n] for n in self._order]
-        numbers = map(str, lines)
-        if self._as_stored and all(
-            values[n] == list(columns[self._layout.feeds[n].candidates[0][0]]) for n in self._order
-        ):
-            kept: Iterable[str] = repeat(f"{_NULL}\t{_NULL}\t{_NULL}")
-        elif raws:
-            kept = map(self._kept, raws, rows)
-        else:
-            kept = (f"{_NULL}\t{_copy_json(cells)}\t{_NULL}" for cells in rows)
-        return "\n".join(map("\t".join, zip(numbers, kept, *stored, strict=False))) + "\n"
+        return list(
+            map("\t".join, zip(map(str, batch.lines), self._kept(batch, stored), *stored, strict=False))
+        )
 
-    def _kept(self, raw: str, cells: list[str]) -> str:
-        if '"' in raw or "\\" in raw:
-            return f"{_NULL}\t{_copy_json(cells)}\t{_NULL}"
-        if self._delimiter == "\t":
-            raw = raw.replace("\t", "\\t")
-        return f"{raw}\t{_NULL}\t{_NULL}"
+    def _kept(self, batch: Batch, stored: list[list[str]]) -> Iterable[str]:
+        """What is kept of each row besides its values: its line or its cells, where they differ from these."""
+        if self._as_stored and stored == [batch.columns[position] for position in self._positions]:
+            return repeat(f"{_NULL}\t{_NULL}\t{_NULL}")
+        if not batch.text:
+            return (f"{_NULL}\t{_copy_json(cells)}\t{_NULL}" for cells in zip(*batch.columns, strict=True))
+        text = batch.text.replace("\t", "\\t") if self._delimiter == "\t" else batch.text
+        kept = [f"{line}\t{_NULL}\t{_NULL}" for line in text.split("\n")]
+        if '"' in text:
+            for row, line in enumerate(kept):
+                if '"' in line:
+                    cells = [column[row] for column in batch.columns]
+                    kept[row] = f"{_NULL}\t{_copy_json(cells)}\t{_NULL}"
+        return kept
 
     def of_valid(self, line: int, cells: list[str], values: dict[int, str]) -> str:
         """One valid row; its values are escaped."""
         stored = "\t".join(values[n] for n in self._order)
-        return f"{line}\t{_NULL}\t{_copy_json(cells)}\t{_NULL}\t{stored}\n"
+        return f"{line}\t{_NULL}\t{_copy_json(cells)}\t{_NULL}\t{stored}"
 
     def of_rejected(self, line: int, cells: list[str], problems: tuple[Problem, ...]) -> str:
         ending = self._endings.get(problems)
@@ -74,14 +70,16 @@ class CopyText:
             if len(self._endings) == _KEPT_ENDINGS:
                 self._endings.clear()  # a file may hold any number of them, memory may not
             self._endings[problems] = ending
-        return f"{line}\t{_NULL}\t{_copy_json(cells)}\t{ending}\n"
+        return f"{line}\t{_NULL}\t{_copy_json(cells)}\t{ending}"
 
 
-def _copy_json(cells: list[str]) -> str:
+def _copy_json(cells: Sequence[str]) -> str:
     """A JSON list of strings, its backslashes doubled for COPY."""
     text = '","'.join(cells)
-    if text.isprintable() and "\\" not in text and text.count('"') == 2 * len(cells) - 2:
-        return f'["{text}"]'  # nothing to escape
+    if text.isprintable() and "\\" not in text:
+        if text.count('"') == 2 * len(cells) - 2:
+            return f'["{text}"]'  # nothing to escape
+        return '["' + '","'.join([cell.replace('"', '\\\\"') for cell in cells]) + '"]'
     # PostgreSQL's text can't hold NUL; its visible symbol stands for it.
     shown = [cell.replace("\0", "␀") for cell in cells]
     return json.dumps(shown, ensure_ascii=False).replace("\\", "\\\\")

@@ -5,12 +5,11 @@ cell by cell. `clients.importing.copy_text` writes down what comes of it.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import compress
+from collections.abc import Iterator
 
 from clients.contract.columns import COLUMNS
 from clients.contract.columnwise import NOTHING, ColumnProof, proofs
-from clients.contract.problems import FileFault, Problem, ProblemKind, Statement
+from clients.contract.problems import Problem, ProblemKind, Statement
 from clients.contract.rules import MalformedRow, Row, Rules
 from clients.importing.copy_text import CopyText
 from clients.reading.reader import Batch, CsvReader
@@ -62,59 +61,34 @@ class ValidatedRows:
     def blocks(self) -> Iterator[bytes]:
         """COPY text of about a block of the file at a time."""
         for batch in self.reader:
-            text = self._batch(batch)
-            if self.read > self.reader.limits.rows:
-                raise FileFault("too-many-rows", limit=self.reader.limits.rows)
-            yield "".join(text).encode()
-        yield "".join(self._end()).encode()
+            yield _lines(self._batch(batch))
+        yield _lines(self._end())
         self.exhausted = True
 
     def _batch(self, batch: Batch) -> list[str]:
-        """The batch's rows as COPY text: those proven, then the others."""
-        width = self._layout.width
-        rows, lines, raws = batch.rows, batch.lines, batch.raws
-        misfits: list[Numbered] = []
-        if set(map(len, rows)) != {width}:
-            fit = [len(row) == width for row in rows]
-            misfits = [(lines[n], rows[n]) for n, fits in enumerate(fit) if not fits]
-            rows, lines = list(compress(rows, fit)), list(compress(lines, fit))
-            raws = list(compress(raws, fit)) if raws else raws
-        text = self._fitting(rows, lines, raws) if rows else []
-        text += filter(None, (self._look_closely(line, cells) for line, cells in misfits))
+        """The batch's rows as COPY text."""
+        text = self._fitting(batch) if batch.lines else []
+        text += [self._look_closely(line, cells) for line, cells in batch.misfits]
         return text
 
-    def _fitting(self, rows: list[list[str]], lines: Sequence[int], raws: Sequence[str]) -> list[str]:
-        columns = list(zip(*rows, strict=True))
+    def _fitting(self, batch: Batch) -> list[str]:
+        """Rows with as many cells as the header: proven by columns, the doubtful ones looked at one by one."""
         values: dict[int, list[str]] = {}
         doubtful: dict[int, list[int]] = {}  # by row: columns that are not proven
         for n, proof in self._proofs.items():
-            values[n], unproven = proof.prove(columns)
+            values[n], unproven = proof.prove(batch.columns)
             for row in unproven:
                 doubtful.setdefault(row, []).append(n)
-        if not doubtful:
-            self._count(len(rows), lines[-1])
-            return [self._text.of_block(rows, lines, raws, columns, values)]
-        others: list[str] = []
-        proven = bytearray(b"\1") * len(rows)
+        lines = batch.lines
+        text = self._text.of_block(batch, values)
         for row in sorted(doubtful):
-            proven[row] = 0
-            others.append(
-                self._doubtful(lines[row], rows[row], doubtful[row], {n: values[n][row] for n in values})
-            )
-        count = sum(proven)
-        if count:
-            self._count(count, lines[proven.rindex(1)])
-            kept = {n: list(compress(column, proven)) for n, column in values.items()}
-            others.append(
-                self._text.of_block(
-                    list(compress(rows, proven)),
-                    list(compress(lines, proven)),
-                    list(compress(raws, proven)) if raws else raws,
-                    [tuple(compress(column, proven)) for column in columns],
-                    kept,
-                )
-            )
-        return others
+            cells = [column[row] for column in batch.columns]
+            text[row] = self._doubtful(lines[row], cells, doubtful[row], {n: values[n][row] for n in values})
+        proven = len(lines) - len(doubtful)
+        if proven:
+            last = next(row for row in range(len(lines) - 1, -1, -1) if row not in doubtful)
+            self._count(proven, lines[last])
+        return text
 
     def _doubtful(self, line: int, cells: list[str], doubtful: list[int], values: dict[int, str]) -> str:
         """A row of which some columns are not proven: the rules look at these."""
@@ -197,6 +171,12 @@ class ValidatedRows:
 
     def _skip(self, why: str, lines: list[int]) -> None:
         self._skipped.setdefault(why, []).extend(lines)
+
+
+def _lines(rows: list[str]) -> bytes:
+    """COPY text of these rows; empty ones are left out."""
+    text = "\n".join(filter(None, rows))
+    return f"{text}\n".encode() if text else b""
 
 
 def _escaped(value: str) -> str:

@@ -35,14 +35,20 @@ csv.field_size_limit(2**31 - 1)
 
 
 class Batch(NamedTuple):
-    """Some rows of a file in its order, and the line on which each begins.
+    """Some rows of a file: those that have as many cells as the header by columns, the others as they are.
 
-    Where each is one line that may be stored as it stands, `raws` has these lines; elsewhere it is empty.
+    `lines` are those on which the rows of `columns` begin. Where each of these rows is one line that COPY takes as
+    it stands, `text` has these lines, each with its break; elsewhere it is empty.
     """
 
     lines: Sequence[int]
-    rows: list[list[str]]
-    raws: Sequence[str] = ()
+    columns: Sequence[list[str]]
+    text: str = ""
+    misfits: Sequence[tuple[int, list[str]]] = ()
+
+    @property
+    def rows(self) -> int:
+        return len(self.lines) + len(self.misfits)
 
 
 class CsvReader:
@@ -62,12 +68,12 @@ class CsvReader:
         self.delimiter, recognition, self._header_line = self._open(recogniser or Recogniser())
         self.layout: Layout = recognition.layout
         self._notices = recognition.notices
-        separator = re.escape(self.delimiter)
+        # Both begin with what is rare, so that a block is searched at the speed of a text search.
+        before = rf"[^\r\n{re.escape(self.delimiter)}]"
         space = "[ \u00a0]" if self.delimiter == "\t" else "[ \t\u00a0]"
-        self._space_before_quote = re.compile(rf'(?:^|[\r\n]|{separator}) +"').search
-        self._odd_space_before_quote = re.compile(
-            rf'(?:^|[\r\n]|{separator}){space}*(?! ){space}{space}*"'
-        ).search
+        self._space_before_quote = re.compile(rf' (?<!{before} ) *"').search
+        self._odd_space_before_quote = re.compile(rf'{space}(?<!{before}.){space}*"').search
+        self._odd_spaces = "\u00a0" if self.delimiter == "\t" else "\t\u00a0"
 
     @property
     def bytes_read(self) -> int:
@@ -91,14 +97,20 @@ class CsvReader:
 
     def __iter__(self) -> Iterator[Batch]:
         """Every record behind the header but blank lines, in batches of about a block."""
+        rows = 0
         block = next(self._blocks, None)
         while block:
             following = next(self._blocks, None)
-            batch, open_text = self._parse(block, is_last=following is None)
-            if open_text and following:
-                following = self._joined(open_text, following)
-            batch = self._behind_header(batch)
-            self._check_limits(batch, len(block.text))
+            batch = self._in_one_go(block)
+            if batch is None:
+                records, open_text = self._records(block, is_last=following is None)
+                self._check_limits(records, len(block.text))
+                batch = self._batch(block, records)
+                if open_text and following:
+                    following = self._joined(open_text, following)
+            rows += batch.rows
+            if rows > self.limits.rows:
+                raise FileFault("too-many-rows", limit=self.limits.rows)
             if batch.rows:
                 yield batch
             block = following
@@ -158,17 +170,40 @@ class CsvReader:
 
     # --- records
 
-    def _behind_header(self, batch: Batch) -> Batch:
-        """The batch without blank lines, and without the lines up to the header."""
-        lines, rows, raws = batch
-        if lines and lines[0] <= self._header_line:
-            kept = next((n for n, line in enumerate(lines) if line > self._header_line), len(lines))
-            lines, rows, raws = lines[kept:], rows[kept:], raws[kept:]
-        if [] in rows:
-            full = [n for n, cells in enumerate(rows) if cells]
-            lines, rows = [lines[n] for n in full], [rows[n] for n in full]
-            raws = [raws[n] for n in full] if raws else raws
-        return Batch(lines, rows, raws)
+    def _in_one_go(self, block: Block) -> Batch | None:
+        """The rows of a block without quotes in which each line has as many cells as the header; None of others.
+
+        A line break between two delimiters becomes a cell of its own: stands one behind each `width` cells, every
+        line has that many. So a text is cut once, into the cells of its columns.
+        """
+        width, text, delimiter = self.layout.width, block.text, self.delimiter
+        if block.first <= self._header_line or '"' in text or len(text) > self.limits.row_characters:
+            return None
+        if "\r" in text:
+            text = text.replace("\r\n", "\n")
+        count = text.count("\n")
+        if not text.endswith("\n") or "\r" in text:
+            return None
+        cells = text.replace("\n", f"{delimiter}\n{delimiter}").split(delimiter)
+        if len(cells) != count * (width + 1) + 1 or cells[width :: width + 1].count("\n") != count:
+            return None
+        cells.pop()
+        columns = [cells[position :: width + 1] for position in range(width)]
+        storable = "" if "\\" in text or "\0" in text else text
+        return Batch(range(block.first, block.first + count), columns, storable)
+
+    def _batch(self, block: Block, records: list[tuple[int, list[str]]]) -> Batch:
+        """The records of a block behind the header, without blank lines."""
+        width, header = self.layout.width, self._header_line
+        kept = [(line, cells) for line, cells in records if cells and line > header]
+        fitting = [record for record in kept if len(record[1]) == width]
+        misfits = [record for record in kept if len(record[1]) != width] if len(fitting) < len(kept) else []
+        lines = [line for line, _ in fitting]
+        columns = list(map(list, zip(*[cells for _, cells in fitting], strict=True)))
+        text = block.text.replace("\r\n", "\n") if "\r" in block.text else block.text
+        # Are there as many rows as lines, then each is one line.
+        is_storable = len(fitting) == text.count("\n") and not re.search(r"[\r\\\0]", text)
+        return Batch(lines, columns, text if is_storable and text.endswith("\n") else "", misfits)
 
     def _joined(self, open_text: str, block: Block) -> Block:
         """A block with the lines before it of a record that goes on in it."""
@@ -177,13 +212,13 @@ class CsvReader:
             raise row_too_long(first, self.limits.row_characters)
         return Block(first, open_text + block.text)
 
-    def _parse(self, block: Block, *, is_last: bool) -> tuple[Batch, str]:
-        """The rows of a block, and the text of a record that goes on in the next one."""
+    def _records(self, block: Block, *, is_last: bool) -> tuple[list[tuple[int, list[str]]], str]:
+        """The records of a block, each with its line, and the text of one that goes on in the next block."""
         text = block.text
         if not text.strip(" \t\r\n"):
-            return Batch((), []), ""
+            return [], ""
         quotes = '"' in text
-        if not (quotes and self._odd_space_before_quote(text)):
+        if not (quotes and self._has_odd_space_before_quote(text)):
             lines = block.lines
             # Where no quote stands behind a space, cells keep their spaces for the error file.
             skip = quotes and ' "' in text and bool(self._space_before_quote(text))
@@ -192,17 +227,15 @@ class CsvReader:
             except csv.Error:
                 rows = []
             if len(rows) == len(lines):  # each line is a record
-                raws = () if "\\" in text or "\0" in text else [line.rstrip("\r\n") for line in lines]
-                return Batch(range(block.first, block.first + len(rows)), rows, raws), ""
+                return list(enumerate(rows, block.first)), ""
         return self._record_by_record(block, is_last=is_last)
 
-    def _record_by_record(self, block: Block, *, is_last: bool) -> tuple[Batch, str]:
+    def _record_by_record(self, block: Block, *, is_last: bool) -> tuple[list[tuple[int, list[str]]], str]:
         """The same where records go over several lines, or their quotes are in disorder."""
         source = RecordLines(block.lines, block.first)
         skip = bool(self._space_before_quote(block.text))
         parser = csv.reader(source, delimiter=self.delimiter, strict=True, skipinitialspace=skip)
-        found_lines: list[int] = []
-        rows: list[list[str]] = []
+        records: list[tuple[int, list[str]]] = []
         while not source.at_end:
             line = source.line
             source.begin_record()
@@ -210,17 +243,20 @@ class CsvReader:
                 cells = next(parser)
             except csv.Error:
                 if source.ran_out and not is_last:
-                    return Batch(found_lines, rows), "".join(source.record())
+                    return records, "".join(source.record())
                 cells = self._reread("".join(source.record()), line)
             else:
                 record = source.record()
-                if '"' in record[0] and self._odd_space_before_quote("".join(record)):
+                if self._has_odd_space_before_quote("".join(record)):
                     cells = self._reread("".join(record), line)
             if source.line > line + 1 and not isinstance(cells, MalformedRow):
                 self._refuse_swallowed_rows(line, cells)
-            found_lines.append(line)
-            rows.append(cells)
-        return Batch(found_lines, rows), ""
+            records.append((line, cells))
+        return records, ""
+
+    def _has_odd_space_before_quote(self, text: str) -> bool:
+        """Whether a quote stands behind a tab or a no-break space at a cell's start; csv knows spaces only."""
+        return any(space in text for space in self._odd_spaces) and bool(self._odd_space_before_quote(text))
 
     def _reread(self, record: str, line: int) -> list[str]:
         """A record that csv's strict mode refused: repaired where only white space is in the way."""
@@ -238,17 +274,15 @@ class CsvReader:
 
     # --- limits
 
-    def _check_limits(self, batch: Batch, size: int) -> None:
+    def _check_limits(self, records: list[tuple[int, list[str]]], size: int) -> None:
         """Raises FileFault at the first row that is over a limit; cheap where, by the size, none can be."""
         most = self.limits.cells_per_row
-        if max(map(len, batch.rows), default=0) > most:
-            raise next(
-                self._too_many_cells(line, len(cells))
-                for line, cells in zip(batch.lines, batch.rows, strict=True)
-                if len(cells) > most
-            )
+        if size > most:
+            for line, cells in records:
+                if len(cells) > most:
+                    raise self._too_many_cells(line, len(cells))
         if size > self.limits.row_characters:
-            for line, cells in zip(batch.lines, batch.rows, strict=True):
+            for line, cells in records:
                 if sum(map(len, cells)) > self.limits.row_characters:
                     raise row_too_long(line, self.limits.row_characters)
 
