@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from clients.contract import phones
 from clients.contract.columns import COLUMNS, Column
 from clients.contract.layout import Feed, Layout
+from clients.contract.octets import as_octets, as_text
 from clients.contract.rules import Rules
 
 # A column's values as they are stored (NOTHING where the file says nothing), and indices of cells left unproven.
@@ -26,7 +27,18 @@ NOTHING = "\\N"  # COPY's NULL
 
 _REMEMBERED = 1_000  # cells of a column with few different ones
 
-_WORD = r"[^\x00-\x20\\\x7f-\xa0\xad\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ud800-\udfff\ufeff]++"
+# Columns come as bytes (clients.contract.octets). A word is what has no white space, no control
+# and nothing that can't be seen; of what lies beyond ASCII, all that is left out begins with one of six bytes.
+_PLAIN = r"[^\x00-\x20\\\x7f\xc2\xd8\xe1\xe2\xe3\xef]"
+_WIDE = (
+    r"(?:\xc2[\xa1-\xac\xae-\xbf]"  # not U+0080 to U+00A0, U+00AD
+    r"|\xd8[^\x9c]"  # not U+061C
+    r"|\xe1(?!\x9a\x80|\xa0\x8e)"  # not U+1680, U+180E
+    r"|\xe2(?!\x80[\x80-\x8f\xa8-\xaf]|\x81[\x9f-\xaf])"  # not U+2000 to U+200F, U+2028 to U+202F, U+205F to U+206F
+    r"|\xe3(?!\x80\x80)"  # not U+3000
+    r"|\xef(?!\xbb\xbf))"  # not U+FEFF
+)
+_WORD = f"(?:{_PLAIN}|{_WIDE}){_PLAIN}*+(?>(?:{_WIDE}{_PLAIN}*+)*)"
 _ATOM = r"[-!#$%&*+/=?^_`{|}~0-9a-z]++"
 _LABEL = r"(?![^.\n]{64})[a-z0-9]++(?>(?:-++[a-z0-9]++)*)"
 _FORMS = {
@@ -104,7 +116,8 @@ class ColumnProof:
         if len(positions) == 1:
             return columns[positions[0]]
         if self._feed.joiner != " ":
-            return list(map(self._feed.take, zip(*columns, strict=True)))
+            rows = (list(map(as_text, row)) for row in zip(*columns, strict=True))
+            return [as_octets(self._feed.take(row)) for row in rows]
         return list(
             map(self._feed.joiner.join, zip(*(columns[position] for position in positions), strict=True))
         )
@@ -114,7 +127,7 @@ class ColumnProof:
 
     def _text(self, cells: Sequence[str]) -> Proven:
         text = _joined(cells)
-        if text is None or not (text.isascii() or unicodedata.is_normalized("NFC", text)):
+        if text is None or not _is_canonical(text):
             return self._each(cells)
         return text[1:-1].split("\n"), self._unproven(text)
 
@@ -145,9 +158,10 @@ class ColumnProof:
         if None not in values:
             return values, []  # type: ignore[return-value]
         for cell in {cell for cell, value in zip(cells, values, strict=True) if value is None}:
-            checked = self._rules.check(self._column, cell, default=self._feed.default)
+            checked = self._rules.check(self._column, as_text(cell), default=self._feed.default)
             if not checked.problem and not checked.repairs and len(self._known) < _REMEMBERED:
-                self._known[cell] = NOTHING if checked.value is None else checked.value.replace("\\", "\\\\")
+                stored = NOTHING if checked.value is None else checked.value.replace("\\", "\\\\")
+                self._known[cell] = as_octets(stored)
         values = list(map(self._known.get, cells))
         unproven = [n for n, value in enumerate(values) if value is None]
         for n in unproven:
@@ -159,12 +173,17 @@ class ColumnProof:
         values, unproven = [], []
         for index, cell in enumerate(cells):
             is_odd = "\n" in cell or not (
-                cell.isascii() or (self._prove == self._text and unicodedata.is_normalized("NFC", cell))
+                cell.isascii() or (self._prove == self._text and _is_canonical(cell))
             )
             [value], missing = ([cell], [0]) if is_odd else self._prove([cell])
             values.append(value)
             unproven += [index] if missing else []
         return values, unproven
+
+
+def _is_canonical(octets: str) -> bool:
+    """Whether a text is in the canonical form of Unicode, NFC."""
+    return octets.isascii() or unicodedata.is_normalized("NFC", as_text(octets))
 
 
 _unproven_as_written = _unproven_by(_PHONE_AS_WRITTEN)

@@ -5,11 +5,13 @@ What an error file will need of a row is kept only where it isn't what is stored
 """
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from itertools import repeat
 
 from clients.contract.columns import COLUMNS
 from clients.contract.layout import Layout
+from clients.contract.octets import as_octets
 from clients.contract.problems import Problem
 from clients.reading.reader import Batch
 
@@ -58,25 +60,29 @@ class CopyText:
         return kept
 
     def of_valid(self, line: int, cells: list[str], values: dict[int, str]) -> str:
-        """One valid row; its values are escaped."""
+        """One valid row; its values are escaped, and as bytes."""
         stored = "\t".join(values[n] for n in self._order)
-        return f"{line}\t{_NULL}\t{_copy_json(cells)}\t{_NULL}\t{stored}"
+        return f"{line}\t{_NULL}\t{as_octets(_copy_json(cells))}\t{_NULL}\t{stored}"
 
     def of_rejected(self, line: int, cells: list[str], problems: tuple[Problem, ...]) -> str:
         ending = self._endings.get(problems)
         if ending is None:
             listed = json.dumps([problem.as_stored() for problem in problems], ensure_ascii=False)
-            ending = listed.replace("\\", "\\\\") + self._no_values
+            ending = as_octets(listed.replace("\\", "\\\\")) + self._no_values
             if len(self._endings) == _KEPT_ENDINGS:
                 self._endings.clear()  # a file may hold any number of them, memory may not
             self._endings[problems] = ending
-        return f"{line}\t{_NULL}\t{_copy_json(cells)}\t{ending}"
+        return f"{line}\t{_NULL}\t{as_octets(_copy_json(cells))}\t{ending}"
+
+
+# What JSON, or COPY, wants escaped; quotes are looked at apart.
+_TO_ESCAPE = re.compile(r"[\x00-\x1f\\]")
 
 
 def _copy_json(cells: Sequence[str]) -> str:
     """A JSON list of strings, its backslashes doubled for COPY."""
     text = '","'.join(cells)
-    if text.isprintable() and "\\" not in text:
+    if not _TO_ESCAPE.search(text):
         if text.count('"') == 2 * len(cells) - 2:
             return f'["{text}"]'  # nothing to escape
         return '["' + '","'.join([cell.replace('"', '\\\\"') for cell in cells]) + '"]'

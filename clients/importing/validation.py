@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from clients.contract.columns import COLUMNS
 from clients.contract.columnwise import NOTHING, ColumnProof, proofs
+from clients.contract.octets import as_octets, as_text
 from clients.contract.problems import Problem, ProblemKind, Statement
 from clients.contract.rules import MalformedRow, Row, Rules
 from clients.importing.copy_text import CopyText
@@ -82,7 +83,7 @@ class ValidatedRows:
         lines = batch.lines
         text = self._text.of_block(batch, values)
         for row in sorted(doubtful):
-            cells = [column[row] for column in batch.columns]
+            cells = [as_text(column[row]) for column in batch.columns]
             text[row] = self._doubtful(lines[row], cells, doubtful[row], {n: values[n][row] for n in values})
         proven = len(lines) - len(doubtful)
         if proven:
@@ -176,11 +177,11 @@ class ValidatedRows:
 def _lines(rows: list[str]) -> bytes:
     """COPY text of these rows; empty ones are left out."""
     text = "\n".join(filter(None, rows))
-    return f"{text}\n".encode() if text else b""
+    return f"{text}\n".encode("latin-1") if text else b""
 
 
 def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\")
+    return as_octets(value.replace("\\", "\\\\"))
 
 
 def _listed(lines: list[int]) -> str:

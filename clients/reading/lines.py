@@ -1,10 +1,13 @@
 """A stored file's text in blocks of whole lines; lines that aren't UTF-8 are read in another encoding.
 
 A line ends where editors end it: at LF, CR or CRLF, and at nothing else.
+
+Blocks hold their text as bytes (clients.contract.octets).
 """
 
 import codecs
 import io
+import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -15,7 +18,7 @@ _AT_LEAST = 64 * 1024
 
 
 class Block(NamedTuple):
-    """Whole lines of a file."""
+    """Whole lines of a file, as bytes."""
 
     first: int  # number of the first line
     text: str
@@ -68,19 +71,36 @@ class TextLines:
             yield data
 
     def _decoded(self, first: int, data: bytes) -> str:
-        try:
-            return data.decode()
-        except UnicodeDecodeError:
-            lines = enumerate(data.splitlines(keepends=True), first)
-            return "".join([self._line(number, line) for number, line in lines])
+        """The lines as UTF-8, one character for each byte."""
+        if not data.isascii():
+            try:
+                data.decode()
+            except UnicodeDecodeError:
+                data = self._as_utf8(first, data)
+        return data.decode("latin-1")
 
-    def _line(self, number: int, line: bytes) -> str:
+    def _as_utf8(self, first: int, data: bytes) -> bytes:
+        if not _UTF8.search(data):  # then every line with such bytes is in the other encoding
+            others = _NOT_ASCII.findall(data)
+            self.not_utf8 += len(others)
+            self.first_not_utf8 = self.first_not_utf8 or first + _breaks(data[: data.index(others[0])])
+            return data.decode(self._encoding, errors=_AS_CONTROL).encode()
+        lines = enumerate(data.splitlines(keepends=True), first)
+        return b"".join([self._line(number, line) for number, line in lines])
+
+    def _line(self, number: int, line: bytes) -> bytes:
         try:
-            return line.decode()
+            line.decode()
         except UnicodeDecodeError:
             self.not_utf8 += 1
             self.first_not_utf8 = self.first_not_utf8 or number
-            return line.decode(self._encoding, errors=_AS_CONTROL)
+            return line.decode(self._encoding, errors=_AS_CONTROL).encode()
+        return line
+
+
+# The shortest sign of UTF-8 beyond ASCII, and a line from its first byte beyond ASCII on.
+_UTF8 = re.compile(rb"[\xc2-\xf4][\x80-\xbf]")
+_NOT_ASCII = re.compile(rb"[\x80-\xff][^\r\n]*")
 
 
 def _breaks(data: bytes) -> int:

@@ -12,6 +12,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from clients.contract.layout import Layout
+from clients.contract.octets import as_octets, as_text
 from clients.contract.problems import FileFault, Statement
 from clients.contract.recognition import Recogniser, Recognition
 from clients.contract.rules import MalformedRow
@@ -36,6 +37,8 @@ csv.field_size_limit(2**31 - 1)
 
 class Batch(NamedTuple):
     """Some rows of a file: those that have as many cells as the header by columns, the others as they are.
+
+    Columns, and `text`, are as bytes (clients.contract.octets).
 
     `lines` are those on which the rows of `columns` begin. Where each of these rows is one line that COPY takes as
     it stands, `text` has these lines, each with its break; elsewhere it is empty.
@@ -70,10 +73,12 @@ class CsvReader:
         self._notices = recognition.notices
         # Both begin with what is rare, so that a block is searched at the speed of a text search.
         before = rf"[^\r\n{re.escape(self.delimiter)}]"
-        space = "[ \u00a0]" if self.delimiter == "\t" else "[ \t\u00a0]"
+        # A no-break space is two bytes.
+        space = "(?: |\xc2\xa0)" if self.delimiter == "\t" else "(?:[ \t]|\xc2\xa0)"
         self._space_before_quote = re.compile(rf' (?<!{before} ) *"').search
-        self._odd_space_before_quote = re.compile(rf'{space}(?<!{before}.){space}*"').search
-        self._odd_spaces = "\u00a0" if self.delimiter == "\t" else "\t\u00a0"
+        start = rf"(?:^|(?<=[\r\n{re.escape(self.delimiter)}]))"
+        self._odd_space_before_quote = re.compile(rf'{start}{space}+"').search
+        self._odd_spaces = ["\xc2\xa0"] if self.delimiter == "\t" else ["\t", "\xc2\xa0"]
 
     @property
     def bytes_read(self) -> int:
@@ -119,7 +124,7 @@ class CsvReader:
 
     def _open(self, recogniser: Recogniser) -> tuple[str, Recognition, int]:
         """The delimiter, what the first records tell, and the line up to which they are no rows."""
-        block = next((block for block in self._blocks if block.text.strip(" \t\r\n,;|\ufeff")), None)
+        block = next((block for block in self._blocks if block.text.strip(" \t\r\n,;|")), None)
         if block is None:
             raise FileFault("empty")
         delimiters: Sequence[str] = _DELIMITERS
@@ -154,7 +159,7 @@ class CsvReader:
         while True:
             ending = next(self._blocks, None)
             text = block.text if ending or block.text.endswith(("\n", "\r")) else f"{block.text}\n"
-            lines = Block(block.first, text).lines
+            lines = Block(block.first, as_text(text)).lines
             samples = {d: sample_records(lines, block.first, d, _SAMPLE) for d in delimiters}
             if ending:
                 self._blocks = chain([ending], self._blocks)
@@ -197,7 +202,7 @@ class CsvReader:
         width, header = self.layout.width, self._header_line
         kept = [(line, cells) for line, cells in records if cells and line > header]
         fitting = [record for record in kept if len(record[1]) == width]
-        misfits = [record for record in kept if len(record[1]) != width] if len(fitting) < len(kept) else []
+        misfits = [(line, _as_text(cells)) for line, cells in kept if len(cells) != width]
         lines = [line for line, _ in fitting]
         columns = list(map(list, zip(*[cells for _, cells in fitting], strict=True)))
         text = block.text.replace("\r\n", "\n") if "\r" in block.text else block.text
@@ -208,7 +213,7 @@ class CsvReader:
     def _joined(self, open_text: str, block: Block) -> Block:
         """A block with the lines before it of a record that goes on in it."""
         first = block.first - len(LINE_BREAK.findall(open_text))
-        if len(open_text) > self.limits.row_characters:
+        if len(as_text(open_text)) > self.limits.row_characters:
             raise row_too_long(first, self.limits.row_characters)
         return Block(first, open_text + block.text)
 
@@ -246,9 +251,9 @@ class CsvReader:
                     return records, "".join(source.record())
                 cells = self._reread("".join(source.record()), line)
             else:
-                record = source.record()
-                if self._has_odd_space_before_quote("".join(record)):
-                    cells = self._reread("".join(record), line)
+                record = "".join(source.record())
+                if self._has_odd_space_before_quote(record):
+                    cells = self._reread(record, line)
             if source.line > line + 1 and not isinstance(cells, MalformedRow):
                 self._refuse_swallowed_rows(line, cells)
             records.append((line, cells))
@@ -260,12 +265,13 @@ class CsvReader:
 
     def _reread(self, record: str, line: int) -> list[str]:
         """A record that csv's strict mode refused: repaired where only white space is in the way."""
+        record = as_text(record)
         cells, position = parse_record(record, self.delimiter)
         if position is None:
-            return cells
+            return list(map(as_octets, cells))
         if LINE_BREAK.search(record.rstrip("\r\n")) or is_unclosed(record, position):
             raise unclosed_quote(line + len(LINE_BREAK.findall(record, 0, position)))
-        return MalformedRow([record.rstrip("\r\n")])
+        return MalformedRow([as_octets(record.rstrip("\r\n"))])
 
     def _refuse_swallowed_rows(self, line: int, cells: list[str]) -> None:
         opened = swallowed_row(line, cells, self.delimiter, self.layout.width, self.layout.email_position)
@@ -283,11 +289,15 @@ class CsvReader:
                     raise self._too_many_cells(line, len(cells))
         if size > self.limits.row_characters:
             for line, cells in records:
-                if sum(map(len, cells)) > self.limits.row_characters:
+                if sum(len(as_text(cell)) for cell in cells) > self.limits.row_characters:
                     raise row_too_long(line, self.limits.row_characters)
 
     def _too_many_cells(self, line: int, count: int) -> FileFault:
         return FileFault("too-many-cells", line=line, cells=count, limit=self.limits.cells_per_row)
+
+
+def _as_text(cells: list[str]) -> list[str]:
+    return type(cells)(map(as_text, cells))
 
 
 def _holds_a_row(title: str) -> bool:
