@@ -34,8 +34,10 @@ PROFILES = {
     "crm-extra": Profile(("Id", *TITLES[:3], "Owner", *TITLES[3:], "Created", "Notes")),
     "excel": Profile(delimiter=";", encoding="cp1252", line_end="\r\n"),
     "mapped": Profile(
-        ("First Name", "Last Name", "E-mail Address", "Account Name", "Business Phone")
-        + tuple(f"Field {number}" for number in range(1, _OTHERS + 1))
+        (
+            *("First Name", "Last Name", "E-mail Address", "Account Name", "Business Phone"),
+            *(f"Field {number}" for number in range(1, _OTHERS + 1)),
+        )
     ),
 }
 
@@ -43,7 +45,8 @@ PROFILES = {
 def rows(
     count: int, *, series: str = "a", changed: bool = False, profile: str = "canonical"
 ) -> Iterator[list[str]]:
-    """Valid clients, their emails in no order: the five cells of our columns, as the profile's program has them.
+    """Valid clients, their emails in no order: the five cells of our columns, as the profile's program has
+    them.
 
     `series` keeps the emails of two files apart; `changed` gives the same emails other data.
     """

@@ -1,8 +1,8 @@
 """Text as bytes: a string with one character for each byte of the text's UTF-8.
 
-Delimiters, quotes and line breaks are the same in it, and Python handles it at the speed of ASCII, whatever letters it
-holds; in an ordinary string one character beyond Latin-1 makes all others twice as wide. What looks at letters (upper
-and lower case, white space) must look at the text itself.
+Delimiters, quotes and line breaks are the same in it, and Python handles it at the speed of ASCII, whatever
+letters it holds; in an ordinary string one character beyond Latin-1 makes all others twice as wide. What
+looks at letters (upper and lower case, white space) must look at the text itself.
 """
 
 

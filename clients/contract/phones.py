@@ -1,4 +1,4 @@
-"""A phone number as people and programs write it → digits with an optional +, or what it looks like instead."""
+"""A phone number as people and programs write it → digits with an optional +, or what else it is."""
 
 import re
 from datetime import date

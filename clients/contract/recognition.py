@@ -1,6 +1,7 @@
 """Which line of a file is its header, and which of its columns feeds which of ours.
 
-What is decided for the user is a notice. Sentences show titles only where they can't be data, and mails never do.
+What is decided for the user is a notice. Sentences show titles only where they can't be data, and mails never
+do.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ _MOSTLY = 0.8  # of a column's cells, for their values to give it away
 
 
 class Recognition(NamedTuple):
-    """A file's layout, which of the sample's rows is its header (None: there is none), and what to tell of it."""
+    """A file's layout, which of the sample's rows is its header (None: none is), and what to tell of it."""
 
     layout: Layout
     header: int | None
@@ -39,7 +40,7 @@ class Recogniser:
         self._partial = partial
 
     def likeness(self, sample: Sequence[Sequence[str]]) -> tuple[int, int]:
-        """How much these rows look like a table of clients: the delimiter that makes them look most so is the one."""
+        """How much these rows look like clients: the delimiter that makes them look most so is the one."""
         return max(map(_known, sample[:_ROWS_ABOVE])), len(sample[0])
 
     def __call__(self, sample: Sequence[Sequence[str]]) -> Recognition:
@@ -156,7 +157,7 @@ def _emails(
 
 
 def _notices(layout: Layout) -> list[Statement]:
-    """What was decided: columns read from titles that aren't ours, several candidates, defaults, what is ignored."""
+    """What was decided: columns read from other titles, several candidates, defaults, what is ignored."""
     notices = []
     for column, feed in zip(COLUMNS, layout.feeds, strict=True):
         titles = [

@@ -1,7 +1,9 @@
-"""One cell → its canonical form, or what is wrong with it. The admin's form, the command and the worker share this.
+"""One cell → its canonical form, or what is wrong with it. The admin's form, the command and the worker share
+this.
 
-Canonical form is a fixed point: what is stored passes these rules unchanged. Sentences never repeat a cell: they
-travel in mails, which hold no personal data. `clients.contract.columnwise` is the fast form of these rules.
+Canonical form is a fixed point: what is stored passes these rules unchanged. Sentences never repeat a cell:
+they travel in mails, which hold no personal data. `clients.contract.columnwise` is the fast form of these
+rules.
 """
 
 import re
@@ -21,7 +23,8 @@ from clients.contract.problems import Problem
 # Can't be seen, and mean nothing in an address or a number: soft hyphen, zero-width characters, joiners, byte
 # order marks, every bidirectional mark, embedding, override and isolate.
 _INVISIBLE = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
-# In names joiners (U+200C, U+200D) stay: Persian and emoji need them. Overrides and isolates are refused below.
+# In names joiners (U+200C, U+200D) stay: Persian and emoji need them. Overrides and isolates are refused
+# below.
 _INVISIBLE_IN_TEXT = re.compile("[\u00ad\u061c\u180e\u200b\u200e\u200f\u2060-\u2064\ufeff]")
 _JOINERS = "\u200c\u200d"
 # C0 and C1 controls that are no white space, surrogates, and bidirectional embeddings, overrides, isolates.
@@ -56,7 +59,8 @@ _SPREADSHEET_ERRORS = frozenset(
         "#N/D",
     ]
 )
-# What databases and people write where there is no value; only in columns that may be empty ("Null" is a name).
+# What databases and people write where there is no value; only in columns that may be empty ("Null" is a
+# name).
 _NO_VALUE = frozenset(
     {"null", "(null)", "\\n", "n/a", "na", "none", "nil", "nan", "-", "--", "?", "undefined"}
 )
@@ -170,8 +174,8 @@ _INVALID_EMAIL = Problem(BY_FIELD["email"].title, "invalid-email")
 
 
 def _fit(cells: Sequence[str], layout: Layout) -> tuple[Sequence[str], Problem | None]:
-    """A row with more or fewer cells than the header: extra ones are forgiven when they are empty (spreadsheets
-    write them), missing ones when no column that needs them stands at the end."""
+    """A row with more or fewer cells than the header: extra ones are forgiven when they are empty
+    (spreadsheets write them), missing ones when no column that needs them stands at the end."""
     count, width = len(cells), layout.width
     if count > width and not any(map(str.strip, cells[width:])):
         return cells[:width], None

@@ -30,7 +30,7 @@ PROBLEMS: dict[str, str] = {
     "invalid-email": ("Email is not a valid address. Write it like name@example.com, one address per cell."),
     "several-emails": "Email holds more than one address. Keep one, or give each its own row.",
     "phone-date": "Phone looks like a date. Enter the phone number, or leave the cell empty.",
-    "phone-ip-address": "Phone looks like a computer's IP address. Enter the phone number, or leave it empty.",
+    "phone-ip-address": "Phone looks like an IP address. Enter the phone number, or leave the cell empty.",
     "phone-negative": (
         "Phone looks like a negative number, as spreadsheet programs make of a number with a minus in front. "
         "Enter the phone number as text."
@@ -54,7 +54,8 @@ PROBLEMS: dict[str, str] = {
         "empty; put a cell that contains the delimiter between double quotes."
     ),
     "line-quoted": (
-        "The whole line stands between double quotes, so it is a single cell. Remove the quotes around the line."
+        "The whole line stands between double quotes, so it is a single cell. "
+        "Remove the quotes around the line."
     ),
     "quote": (
         "A cell in double quotes goes on after its closing quote. Put the whole cell between the quotes, "
@@ -142,20 +143,20 @@ FAULTS: dict[str, Sentence] = {
         "The first line should name the columns {expected} (in any order; Phone may be left out)."
     ),
     "header-missing": Sentence(
-        "The file has no header line. Add a first line that names the columns {expected} (in any order; Phone "
-        "may be left out), and upload the file again."
+        "The file has no header line. Add a first line that names the columns {expected} "
+        "(in any order; Phone may be left out), and upload the file again."
     ),
     "columns-unknown": Sentence(
         "None of our columns can be found in the first line. It should name the columns {expected} (in any "
         "order; Phone may be left out)."
     ),
     "backslash-escapes": Sentence(
-        "The file has no header line and escapes its cells with backslashes (\\), as databases do. Export it again "
-        "as CSV with a first line of column names ({expected}) and without backslash escapes."
+        "The file has no header line and escapes its cells with backslashes (\\), as databases do. "
+        "Export it again as CSV with a first line of column names ({expected}) and without backslash escapes."
     ),
     "lines-quoted": Sentence(
-        "Each line of the file stands between double quotes as a whole, so it is a single cell. Remove the quotes "
-        "around the lines, or export the file again, and upload it."
+        "Each line of the file stands between double quotes as a whole, so it is a single cell. "
+        "Remove the quotes around the lines, or export the file again, and upload it."
     ),
     "object-gone": Sentence("The file was deleted before it could be read. Upload it again."),
     "object-replaced": Sentence(

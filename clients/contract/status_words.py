@@ -2,10 +2,12 @@
 
 _WORDS = {
     "Active": """
-        active enabled aktiv aktive aktiver aktivt actif activo activa attivo attiva ativo ativa actief aktywny aktywna
+        active enabled aktiv aktive aktiver aktivt actif activo activa attivo attiva ativo ativa actief
+        aktywny aktywna
     """,
     "Inactive": """
-        inactive disabled deactivated inaktiv inaktive inaktiver inaktivt inactif inactivo inactiva inattivo inattiva
+        inactive disabled deactivated inaktiv inaktive inaktiver inaktivt inactif inactivo inactiva inattivo
+        inattiva
         inativo inativa inactief nieaktywny nieaktywna
     """,
 }

@@ -1,12 +1,14 @@
 """The titles under which address books, CRMs and shops keep what our columns hold, in order of preference.
 
-Each line of a table is a rank: where a file has columns of several ranks, each row takes the first that isn't empty;
-two columns of one rank are a question. Titles stand here as `normalise` makes them: lower case, without accents,
+Each line of a table is a rank: of columns of several ranks each row takes the first that isn't empty; two
+columns of one rank are a question. Titles stand here as `normalise` makes them: lower case, without accents,
 spaces and punctuation. English, German, French, Spanish, Italian, Portuguese, Dutch, Polish, Scandinavian.
 """
 
 import re
 import unicodedata
+
+from clients.contract.columns import COLUMNS
 
 _RANKS = {
     "name": """
@@ -17,9 +19,11 @@ _RANKS = {
 
     """,
     "email": """
-        email emailaddress mail emails emailadresse mailadresse adresseemail adressemail courriel adressecourriel
+        email emailaddress mail emails emailadresse mailadresse adresseemail adressemail courriel
+            adressecourriel
             correo correoelectronico direcciondecorreo direcciondecorreoelectronico indirizzoemail
-            postaelettronica enderecodeemail endereçodeemail emailadres adresemail epost epostadresse epostadress
+            postaelettronica enderecodeemail endereçodeemail emailadres adresemail epost epostadresse
+            epostadress
         primaryemail emailprimary primaryemailaddress contactemail customeremail
         email1value email1 email1address
         workemail emailwork businessemail emailbusiness officeemail emailgeschaftlich emailprofessionnel
@@ -35,7 +39,8 @@ _RANKS = {
             nomdelasociete raisonsociale empresa nombredelaempresa razonsocial azienda nomeazienda societa
             ragionesociale nomedaempresa bedrijf bedrijfsnaam nazwafirmy przedsiebiorstwo foretag foretagsnamn
             virksomhed virksomhedsnavn firmanavn bedrift bedriftsnavn business businessname
-        organization organisation organizationname organisationname account accountname organisatie organisationsname
+        organization organisation organizationname organisationname account accountname organisatie
+            organisationsname
             organizacion organizzazione organizacao organizacja organisasjon companyaccount
         associatedcompany primaryassociatedcompany parentcompany
         billingcompany defaultaddresscompany addresscompany
@@ -43,17 +48,20 @@ _RANKS = {
         employer
     """,
     "phone": """
-        phone phonenumber telephone telephonenumber tel telno phoneno telefon telefonnummer telefonnr rufnummer
+        phone phonenumber telephone telephonenumber tel telno phoneno telefon telefonnummer telefonnr
+            rufnummer
             numerodetelephone telefono numerodetelefono numeroditelefono telefone numerodetelefone telefoon
             telefoonnummer numertelefonu nrtelefonu tlf tlfnr
         primaryphone phoneprimary mainphone phonemain
         phone1value phone1
         businessphone phonebusiness workphone phonework officephone phoneoffice companyphone directphone
             telefongeschaftlich telefongeschaeftlich telefonarbeit telefonburo telephoneprofessionnel
-            telprofessionnel telephonebureau telefonotrabajo telefonodeltrabajo telefonoufficio telefonocomercial
+            telprofessionnel telephonebureau telefonotrabajo telefonodeltrabajo telefonoufficio
+            telefonocomercial
             telefonozakelijk telefoonwerk telefonsluzbowy telefonarbete telefonarbejde
         mobile mobilephone phonemobile mobilenumber mobileno cell cellphone cellnumber handy handynummer mobil
-            mobiltelefon mobilnummer mobiltelefonnummer portable telephoneportable telportable movil telefonomovil
+            mobiltelefon mobilnummer mobiltelefonnummer portable telephoneportable telportable movil
+            telefonomovil
             celular cellulare telefonocellulare telemovel mobiel mobielnummer komorka telefonkomorkowy
         homephone phonehome telefonprivat telephonedomicile telefonocasa telefonoparticular telefoonthuis
         otherphone phoneother
@@ -63,15 +71,18 @@ _RANKS = {
         shippingphone
     """,
     "status": """
-        status clientstatus customerstatus contactstatus kundenstatus statut estado stato situacao stan statusklienta
+        status clientstatus customerstatus contactstatus kundenstatus statut estado stato situacao stan
+            statusklienta
     """,
 }
 _FIRST = """
-    firstname first givenname forename vorname rufname prenom nombre nombres nome primeironome nomeproprio voornaam imie
+    firstname first givenname forename vorname rufname prenom nombre nombres nome primeironome nomeproprio
+    voornaam imie
     fornavn fornamn
 """
 _LAST = """
-    lastname last surname familyname nachname familienname zuname nomdefamille nom apellidos apellido cognome sobrenome
+    lastname last surname familyname nachname familienname zuname nomdefamille nom apellidos apellido
+    cognome sobrenome
     apelido achternaam nazwisko etternavn efternavn efternamn
 """
 
@@ -101,7 +112,14 @@ def normalise(title: str) -> str:
     return _PUNCTUATION.sub("", "".join(c for c in plain if not unicodedata.combining(c)).casefold())
 
 
-RANKS = {field: _ranks(table) for field, table in _RANKS.items()}
+# A column's own titles are of the first rank, unless the tables say otherwise.
+RANKS = {
+    column.field: {
+        **{normalise(title): 0 for title in (column.title, *column.aliases)},
+        **_ranks(_RANKS.get(column.field, "")),
+    }
+    for column in COLUMNS
+}
 FIRST_NAMES = frozenset(map(normalise, _FIRST.split()))
 LAST_NAMES = frozenset(map(normalise, _LAST.split()))
 # Where there is a column of first names, these are the family name: "Vorname; Name", "Prénom; Nom".

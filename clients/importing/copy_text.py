@@ -1,7 +1,7 @@
 r"""Rows as the text that COPY takes: a line a row, tabs between values, `\N` for NULL, backslashes doubled.
 
-What an error file will need of a row is kept only where it isn't what is stored: its line as it stands in the file
-(`raw`), where cutting that at the delimiter gives its cells, and its cells as JSON elsewhere.
+What an error file will need of a row is kept only where it isn't what is stored: its line as it stands in the
+file (`raw`), where cutting that at the delimiter gives its cells, and its cells as JSON elsewhere.
 """
 
 import json
@@ -45,7 +45,7 @@ class CopyText:
         )
 
     def _kept(self, batch: Batch, stored: list[list[str]]) -> Iterable[str]:
-        """What is kept of each row besides its values: its line or its cells, where they differ from these."""
+        """What is kept of each row besides its values: its line or cells, where they differ from these."""
         if self._as_stored and stored == [batch.columns[position] for position in self._positions]:
             return repeat(f"{_NULL}\t{_NULL}\t{_NULL}")
         if not batch.text:
@@ -82,7 +82,7 @@ _TO_ESCAPE = re.compile(r"[\x00-\x1f\\]")
 def _copy_json(cells: Sequence[str]) -> str:
     """A JSON list of strings, its backslashes doubled for COPY."""
     text = '","'.join(cells)
-    if not _TO_ESCAPE.search(text):
+    if (text.isprintable() and "\\" not in text) or not _TO_ESCAPE.search(text):
         if text.count('"') == 2 * len(cells) - 2:
             return f'["{text}"]'  # nothing to escape
         return '["' + '","'.join([cell.replace('"', '\\\\"') for cell in cells]) + '"]'

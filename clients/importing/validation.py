@@ -1,7 +1,7 @@
 """A file's rows through the rules: what becomes of each, and how many have which problem.
 
-Most rows are proven column by column (clients.contract.columnwise); only what that leaves unproven meets the rules
-cell by cell. `clients.importing.copy_text` writes down what comes of it.
+Most rows are proven column by column (clients.contract.columnwise); only what that leaves unproven meets the
+rules cell by cell. `clients.importing.copy_text` writes down what comes of it.
 """
 
 from collections import Counter
@@ -73,7 +73,7 @@ class ValidatedRows:
         return text
 
     def _fitting(self, batch: Batch) -> list[str]:
-        """Rows with as many cells as the header: proven by columns, the doubtful ones looked at one by one."""
+        """Rows with as many cells as the header: proven by columns, the doubtful ones one by one."""
         values: dict[int, list[str]] = {}
         doubtful: dict[int, list[int]] = {}  # by row: columns that are not proven
         for n, proof in self._proofs.items():

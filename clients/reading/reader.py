@@ -1,8 +1,9 @@
 """Blocks of lines → rows of cells: delimiter, header, records, limits. Streams; knows no database.
 
-Each step is a generator over the one before, so memory stays at a few blocks whatever the file's size. Line numbers
-are those an editor shows: a row stands on the line where it begins. Rows come in batches of about a block. Where each
-line of a block is one record, Python's csv reads the block in one go; elsewhere, record by record.
+Each step is a generator over the one before, so memory stays at a few blocks whatever the file's size. Line
+numbers are those an editor shows: a row stands on the line where it begins. Rows come in batches of about a
+block. Where each line of a block is one record, Python's csv reads the block in one go; elsewhere, record by
+record.
 """
 
 import csv
@@ -40,8 +41,8 @@ class Batch(NamedTuple):
 
     Columns, and `text`, are as bytes (clients.contract.octets).
 
-    `lines` are those on which the rows of `columns` begin. Where each of these rows is one line that COPY takes as
-    it stands, `text` has these lines, each with its break; elsewhere it is empty.
+    `lines` are those on which the rows of `columns` begin. Where each of these rows is one line that COPY
+    takes as it stands, `text` has these lines, each with its break; elsewhere it is empty.
     """
 
     lines: Sequence[int]
@@ -108,9 +109,9 @@ class CsvReader:
             following = next(self._blocks, None)
             batch = self._in_one_go(block)
             if batch is None:
-                records, open_text = self._records(block, is_last=following is None)
-                self._check_limits(records, len(block.text))
-                batch = self._batch(block, records)
+                lines, records, open_text = self._records(block, is_last=following is None)
+                self._check_limits(lines, records, len(block.text))
+                batch = self._batch(block, lines, records)
                 if open_text and following:
                     following = self._joined(open_text, following)
             rows += batch.rows
@@ -155,7 +156,7 @@ class CsvReader:
     def _samples(
         self, delimiters: Sequence[str], block: Block
     ) -> tuple[dict[str, list[tuple[int, list[str]]]], Block]:
-        """The first records by each delimiter; a first record longer than a block takes the next ones along."""
+        """The first records by each delimiter; a first record longer than a block takes more along."""
         while True:
             ending = next(self._blocks, None)
             text = block.text if ending or block.text.endswith(("\n", "\r")) else f"{block.text}\n"
@@ -176,10 +177,11 @@ class CsvReader:
     # --- records
 
     def _in_one_go(self, block: Block) -> Batch | None:
-        """The rows of a block without quotes in which each line has as many cells as the header; None of others.
+        """The rows of a block without quotes in which each line has as many cells as the header; None of
+        others.
 
-        A line break between two delimiters becomes a cell of its own: stands one behind each `width` cells, every
-        line has that many. So a text is cut once, into the cells of its columns.
+        A line break between two delimiters becomes a cell of its own: stands one behind each `width` cells,
+        every line has that many. So a text is cut once, into the cells of its columns.
         """
         width, text, delimiter = self.layout.width, block.text, self.delimiter
         if block.first <= self._header_line or '"' in text or len(text) > self.limits.row_characters:
@@ -197,17 +199,19 @@ class CsvReader:
         storable = "" if "\\" in text or "\0" in text else text
         return Batch(range(block.first, block.first + count), columns, storable)
 
-    def _batch(self, block: Block, records: list[tuple[int, list[str]]]) -> Batch:
+    def _batch(self, block: Block, lines: Sequence[int], records: list[list[str]]) -> Batch:
         """The records of a block behind the header, without blank lines."""
-        width, header = self.layout.width, self._header_line
-        kept = [(line, cells) for line, cells in records if cells and line > header]
-        fitting = [record for record in kept if len(record[1]) == width]
-        misfits = [(line, _as_text(cells)) for line, cells in kept if len(cells) != width]
-        lines = [line for line, _ in fitting]
-        columns = list(map(list, zip(*[cells for _, cells in fitting], strict=True)))
+        width = self.layout.width
+        misfits: list[tuple[int, list[str]]] = []
+        if block.first <= self._header_line or set(map(len, records)) != {width}:
+            kept = [(n, row) for n, row in zip(lines, records, strict=True) if row and n > self._header_line]
+            misfits = [(line, _as_text(cells)) for line, cells in kept if len(cells) != width]
+            lines = [line for line, cells in kept if len(cells) == width]
+            records = [cells for _, cells in kept if len(cells) == width]
+        columns = list(map(list, zip(*records, strict=True)))
         text = block.text.replace("\r\n", "\n") if "\r" in block.text else block.text
         # Are there as many rows as lines, then each is one line.
-        is_storable = len(fitting) == text.count("\n") and not re.search(r"[\r\\\0]", text)
+        is_storable = len(records) == text.count("\n") and not any(odd in text for odd in "\r\\\0")
         return Batch(lines, columns, text if is_storable and text.endswith("\n") else "", misfits)
 
     def _joined(self, open_text: str, block: Block) -> Block:
@@ -217,11 +221,11 @@ class CsvReader:
             raise row_too_long(first, self.limits.row_characters)
         return Block(first, open_text + block.text)
 
-    def _records(self, block: Block, *, is_last: bool) -> tuple[list[tuple[int, list[str]]], str]:
-        """The records of a block, each with its line, and the text of one that goes on in the next block."""
+    def _records(self, block: Block, *, is_last: bool) -> tuple[Sequence[int], list[list[str]], str]:
+        """The records of a block, their lines, and the text of one that goes on in the next block."""
         text = block.text
         if not text.strip(" \t\r\n"):
-            return [], ""
+            return (), [], ""
         quotes = '"' in text
         if not (quotes and self._has_odd_space_before_quote(text)):
             lines = block.lines
@@ -232,15 +236,16 @@ class CsvReader:
             except csv.Error:
                 rows = []
             if len(rows) == len(lines):  # each line is a record
-                return list(enumerate(rows, block.first)), ""
+                return range(block.first, block.first + len(rows)), rows, ""
         return self._record_by_record(block, is_last=is_last)
 
-    def _record_by_record(self, block: Block, *, is_last: bool) -> tuple[list[tuple[int, list[str]]], str]:
+    def _record_by_record(self, block: Block, *, is_last: bool) -> tuple[Sequence[int], list[list[str]], str]:
         """The same where records go over several lines, or their quotes are in disorder."""
         source = RecordLines(block.lines, block.first)
         skip = bool(self._space_before_quote(block.text))
         parser = csv.reader(source, delimiter=self.delimiter, strict=True, skipinitialspace=skip)
-        records: list[tuple[int, list[str]]] = []
+        lines: list[int] = []
+        records: list[list[str]] = []
         while not source.at_end:
             line = source.line
             source.begin_record()
@@ -248,7 +253,7 @@ class CsvReader:
                 cells = next(parser)
             except csv.Error:
                 if source.ran_out and not is_last:
-                    return records, "".join(source.record())
+                    return lines, records, "".join(source.record())
                 cells = self._reread("".join(source.record()), line)
             else:
                 record = "".join(source.record())
@@ -256,11 +261,12 @@ class CsvReader:
                     cells = self._reread(record, line)
             if source.line > line + 1 and not isinstance(cells, MalformedRow):
                 self._refuse_swallowed_rows(line, cells)
-            records.append((line, cells))
-        return records, ""
+            lines.append(line)
+            records.append(cells)
+        return lines, records, ""
 
     def _has_odd_space_before_quote(self, text: str) -> bool:
-        """Whether a quote stands behind a tab or a no-break space at a cell's start; csv knows spaces only."""
+        """Whether a quote stands behind a tab or a no-break space at a cell's start; csv knows spaces."""
         return any(space in text for space in self._odd_spaces) and bool(self._odd_space_before_quote(text))
 
     def _reread(self, record: str, line: int) -> list[str]:
@@ -280,15 +286,17 @@ class CsvReader:
 
     # --- limits
 
-    def _check_limits(self, records: list[tuple[int, list[str]]], size: int) -> None:
+    def _check_limits(self, lines: Sequence[int], records: list[list[str]], size: int) -> None:
         """Raises FileFault at the first row that is over a limit; cheap where, by the size, none can be."""
         most = self.limits.cells_per_row
-        if size > most:
-            for line, cells in records:
-                if len(cells) > most:
-                    raise self._too_many_cells(line, len(cells))
+        if max(map(len, records), default=0) > most:
+            raise next(
+                self._too_many_cells(line, len(cells))
+                for line, cells in zip(lines, records, strict=True)
+                if len(cells) > most
+            )
         if size > self.limits.row_characters:
-            for line, cells in records:
+            for line, cells in zip(lines, records, strict=True):
                 if sum(len(as_text(cell)) for cell in cells) > self.limits.row_characters:
                     raise row_too_long(line, self.limits.row_characters)
 

@@ -356,5 +356,5 @@ def test_promise_20_a_faulty_header_is_not_repeated_in_logs(caplog: pytest.LogCa
     with caplog.at_level(logging.DEBUG):
         deliver(put("a.csv", "Ada Lovelace,1815\nx,y\n"))
 
-    assert ImportRun.objects.get().fault_code == "column-missing"
+    assert ImportRun.objects.get().fault_code == "header-missing"
     assert "Lovelace" not in "\n".join(_as_logged(r) for r in caplog.records if r.name.startswith("clients"))
