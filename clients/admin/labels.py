@@ -43,13 +43,16 @@ _PROBLEMS = {
 def badge(run: ImportRun) -> SafeString:
     """The run's state as a badge; a preview says that it is one."""
     kind, sign = _BADGES[State(run.state)]
+    text = run.get_state_display()
+    if run.mode == Mode.PREVIEW:
+        text = _PREVIEWED.get(State(run.state), text)
+    elif run.state == State.PARTIAL and run.read == run.rejected:
+        (kind, sign), text = _BADGES[State.REJECTED], "Nothing imported"
     badge = format_html(
         '<span class="badge badge-{}"><span aria-hidden="true">{}</span> {}</span>',
         kind,
         sign,
-        _PREVIEWED.get(State(run.state), run.get_state_display())
-        if run.mode == Mode.PREVIEW
-        else run.get_state_display(),
+        text,
     )
     if run.mode == Mode.PREVIEW:
         return format_html('{} <span class="badge badge-wait">Preview</span>', badge)
