@@ -1,7 +1,7 @@
 """What waits for somebody: shown on the front page, the gravest first.
 
-Each thing leaves the list by itself once it is dealt with: a failed or rejected file when it has been imported
-after all, a rejected row when a correction has brought it in.
+Each thing leaves the list by itself once it is dealt with: a failed or rejected file when it has been
+imported after all, a rejected row when a correction has brought it in.
 """
 
 from collections import defaultdict
