@@ -57,7 +57,7 @@ def _unsettled(since: datetime, state: State) -> QuerySet[ImportRun]:
         .order_by()
     )
     runs = ImportRun.objects.filter(created_at__gt=since, mode=Mode.IMPORT, state=state)
-    return runs.annotate(name=name).filter(~Exists(later)).only("key")
+    return runs.exclude(fault_code="cancelled").annotate(name=name).filter(~Exists(later)).only("key")
 
 
 def _files(runs: QuerySet[ImportRun], what: str, verb: str, state: State) -> list[Attention]:

@@ -27,7 +27,7 @@ from clients.actions import Refused
 from clients.admin import downloads, labels, run_page, undo_page, upload
 from clients.errors import describe
 from clients.models import ImportRun
-from clients.reporting.reports import headline
+from clients.reporting.reports import headline, report
 from clients.reporting.spreadsheets import TooManyRows
 from clients.upkeep import dead_letters
 
@@ -102,6 +102,8 @@ class ImportRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             page("<int:run_id>/rejected.<slug:kind>", self.rejected_view, "rejected"),
             page("<int:run_id>/undo/", self.undo_view, "undo"),
             action("rerun", self.rerun_view),
+            action("cancel", self.cancel_view),
+            page("<int:run_id>/report.json", self.report_view, "report"),
             action("import-now", self.import_now_view),
             *super().get_urls(),
         ]
@@ -188,6 +190,15 @@ class ImportRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def rerun_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
         run = self._for_action(request, run_id, "clients.rerun_importrun")
         return self._do(request, run, lambda: actions.rerun(run, by=request.user))
+
+    def cancel_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        run = self._for_action(request, run_id, "clients.rerun_importrun")
+        return self._do(request, run, lambda: actions.cancel(run, by=request.user))
+
+    def report_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        """The run for scripts: what `--json` prints."""
+        run = self._for_action(request, run_id, "clients.view_importrun")
+        return JsonResponse(report(run))
 
     def import_now_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
         run = self._for_action(request, run_id, "clients.rerun_importrun")

@@ -46,7 +46,9 @@ def badge(run: ImportRun) -> SafeString:
     text = run.get_state_display()
     if run.mode == Mode.PREVIEW:
         text = _PREVIEWED.get(State(run.state), text)
-    elif run.state == State.PARTIAL and run.read == run.rejected:
+    if run.fault_code == "cancelled":
+        (kind, sign), text = _BADGES[State.SKIPPED], "Cancelled"
+    elif run.mode == Mode.IMPORT and run.state == State.PARTIAL and run.read == run.rejected:
         (kind, sign), text = _BADGES[State.REJECTED], "Nothing imported"
     badge = format_html(
         '<span class="badge badge-{}"><span aria-hidden="true">{}</span> {}</span>',

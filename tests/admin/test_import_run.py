@@ -11,6 +11,7 @@ from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 
 from clients.models import Client, ImportRun
 from clients.models.states import State, Trigger
+from clients.reporting.reports import report
 from clients.upkeep import dead_letters
 from tests.admin.conftest import Upload, Worker
 
@@ -227,3 +228,41 @@ def test_a_delivery_that_no_worker_knows_can_be_discarded_and_others_not(operato
 
 def test_discarding_needs_the_right(viewer: Browser) -> None:
     assert viewer.post(DEAD_LETTERS, {"discard": "x"}).status_code == 403
+
+
+def test_a_script_reads_a_run_as_json(operator: Browser, nobody: Browser, upload: Upload) -> None:
+    run = upload(MIXED)
+    url = f"{LIST}{run.pk}/report.json"
+    assert operator.get(url).json() == report(run)
+    assert nobody.get(url).status_code == 403
+    assert operator.get(f"{LIST}0/report.json").status_code == 404
+
+
+def test_a_preview_is_imported_once_and_says_by_which_run(
+    operator: Browser,
+    upload: Upload,
+    worker: Worker,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    preview = upload(MIXED, Metadata={"import-mode": "preview"})
+    with django_capture_on_commit_callbacks(execute=True):
+        operator.post(action(preview, "import_now"))
+    worker()
+    run = ImportRun.objects.latest()
+    page = operator.get(preview.get_absolute_url()).content.decode()
+    assert f'Imported by <a href="{run.get_absolute_url()}">run {run.pk}</a>' in page
+    assert action(preview, "import_now") not in page
+    answer = operator.post(action(preview, "import_now"), follow=True)
+    assert f"Run {run.pk} has imported this already." in answer.content.decode()
+    assert ImportRun.objects.count() == 2
+
+
+def test_a_run_that_changed_nothing_offers_no_undo(operator: Browser, upload: Upload) -> None:
+    run = upload(HEADER + "Ada,bad,Acme,,Active\n")
+    assert action(run, "undo") not in operator.get(run.get_absolute_url()).content.decode()
+    assert "This run changed nothing" in operator.get(action(run, "undo")).content.decode()
+
+
+def test_the_tab_says_how_it_went(operator: Browser, upload: Upload) -> None:
+    page = operator.get(upload(MIXED, "spring.csv").get_absolute_url()).content.decode()
+    assert "<title>! Rows need correction: spring.csv | Client import</title>" in page
