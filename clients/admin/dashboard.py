@@ -10,10 +10,11 @@ from django.db.models.functions import TruncDate
 from django.utils import timezone
 
 from clients.admin.attention import attention
-from clients.admin.labels import badge, problem_label
+from clients.admin.labels import badge
 from clients.contract.problems import ProblemKind
 from clients.models import ImportRun
 from clients.models.states import Mode, State
+from clients.reporting.kinds import problem_label
 from clients.reporting.reports import headline
 
 _DAYS = 14

@@ -9,12 +9,13 @@ from django.http import HttpRequest
 from django.utils.http import urlencode
 
 from clients import actions
-from clients.admin.labels import badge, problem_kinds
+from clients.admin.labels import badge
 from clients.admin.rejected_rows import RejectedRows
 from clients.admin.undo_page import left_alone
 from clients.contract.columns import TITLES
 from clients.models import ImportRun
 from clients.models.states import Mode, Notification, State
+from clients.reporting.kinds import problem_kinds
 from clients.reporting.reports import headline
 
 # What the browser's tab says, so that one sees from another tab that it is done.
