@@ -22,7 +22,7 @@ async function renew() {
     was.replaceWith(now);
     if (focused) now.focus();
     document.title = page.title;
-    document.getElementById("announced").textContent = page.querySelector(".lead").textContent;
+    document.getElementById("announced").textContent = now.querySelector(".lead").textContent;
 }
 
 function follow(box) {
