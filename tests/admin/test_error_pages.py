@@ -4,6 +4,7 @@ import re
 
 import pytest
 from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
 from django.test import Client as Browser
 from django.urls import path
 from pytest_django import Settings
@@ -13,7 +14,7 @@ from clientimport import urls
 LOGIN = "/admin/login/"
 
 
-def broken(request: object) -> None:
+def broken(request: HttpRequest) -> HttpResponse:
     raise ValueError("broken")
 
 
@@ -24,7 +25,7 @@ def heading(page: str) -> str:
     assert 'href="/static/clients/admin.css"' in page
     assert 'href="/admin/"' in page
     [found] = re.findall("<h1>(.*?)</h1>", page)
-    return found
+    return str(found)
 
 
 def test_a_missing_right(nobody: Browser) -> None:
