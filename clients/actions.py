@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.contenttypes.models import ContentType
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import Model
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -20,7 +20,8 @@ from django.utils import timezone
 from clients.aws import functions, storage
 from clients.aws.functions import WorkerFunction
 from clients.aws.storage import ObjectVersion
-from clients.errors import describe
+from clients.contract.problems import FileFault
+from clients.errors import describe, sqlstate
 from clients.models import ImportRun
 from clients.models.states import Mode, State, Trigger
 from clients.upkeep import dead_letters
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 # Longer than an invocation with its retries; after that it may be asked for again.
 _UNDO_TAKES_AT_MOST = timedelta(minutes=15)
+_LOCK_NOT_AVAILABLE = "55P03"
 _AT_WORK = (State.QUEUED, State.RUNNING)
 
 
@@ -50,7 +52,14 @@ def import_now(preview: ImportRun, *, by: Person) -> ImportRun:
         raise Refused("This run is an import already, not a preview.")
     if preview.state not in (State.SUCCEEDED, State.PARTIAL):
         raise Refused("The preview found nothing that could be imported.")
+    if imported := imported_by(preview):
+        raise Refused(f"Run {imported.pk} has imported this already.")
     return _repeat(preview, by=by, mode=Mode.IMPORT, did=f"Imported what run {preview.pk} had previewed.")
+
+
+def imported_by(preview: ImportRun) -> ImportRun | None:
+    """The run that has imported what was previewed, if one has."""
+    return preview.children.filter(mode=Mode.IMPORT, state__in=(State.SUCCEEDED, State.PARTIAL)).first()
 
 
 def undo(run: ImportRun, *, by: Person) -> ImportRun:
@@ -66,6 +75,26 @@ def undo(run: ImportRun, *, by: Person) -> ImportRun:
         )
         log(by, run, f"Asked for run {run.pk} to be undone.")
         transaction.on_commit(lambda: _ask_for_undo(run))
+    return run
+
+
+def cancel(run: ImportRun, *, by: Person) -> ImportRun:
+    """End a run that is not finished; nothing of it is kept. Raises Refused.
+
+    Every move of the worker is fenced by the run's state, its commit included: it stops at its next turn.
+    """
+    try:
+        with transaction.atomic():
+            # The worker holds the row while it writes clients; to wait for that would be to wait for the end.
+            run = ImportRun.objects.select_for_update(of=("self",), nowait=True).get(pk=run.pk)
+            if run.state not in _AT_WORK:
+                raise Refused("This run is finished already. To take back what it did, undo it.")
+            run.reject(FileFault("cancelled"))
+            log(by, run, f"Cancelled run {run.pk}.")
+    except OperationalError as error:
+        if sqlstate(error) != _LOCK_NOT_AVAILABLE:
+            raise
+        raise Refused("The clients are being written right now. Wait for it, then undo the run.") from None
     return run
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.contrib.admin.models import LogEntry
+from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.contenttypes.models import ContentType
 
 from clients.contract.columns import COLUMNS
@@ -11,6 +11,7 @@ from clients.models import Client, ImportRun
 from clients.models.states import State
 
 _SHOWN = 100
+_VERBS = {ADDITION: "Added", CHANGE: "Edited", DELETION: "Deleted"}
 # An email is what an import knows a client by, so none ever changes it.
 _COLUMNS = [column for column in COLUMNS if column.field != "email"]
 
@@ -24,6 +25,7 @@ class Event:
     run: ImportRun | None = None
     line: int | None = None
     before: list[tuple[str, str]] = field(default_factory=list)
+    note: str = ""
 
 
 def history(client: Client) -> list[Event]:
@@ -45,8 +47,18 @@ def _updated(client: Client) -> list[Event]:
         before = [(column.title, getattr(change, column.field)) for column in _COLUMNS]
         events.append(Event(change.created_at, "Updated", change.run, change.line, before))
         if change.run.state == State.UNDONE and change.run.undone_at:
-            events.append(Event(change.run.undone_at, "Undone", change.run))
+            events.append(Event(change.run.undone_at, _what_the_undo_did(client, change.run), change.run))
     return events
+
+
+def _what_the_undo_did(client: Client, run: ImportRun) -> str:
+    """An undo leaves a client as it is that was changed since; only so many of these are named."""
+    listed = run.undo_result.get("listed", [])
+    if any(pk == client.pk for pk, _ in listed):
+        return "Left as it was when the import was undone"
+    if run.undo_result.get("left_alone", 0) > len(listed):
+        return "Import undone, for clients not changed since"
+    return "Undone"
 
 
 def _edited(client: Client) -> list[Event]:
@@ -57,4 +69,9 @@ def _edited(client: Client) -> list[Event]:
         .select_related("user")
         .order_by("-id")[:_SHOWN]
     )
-    return [Event(entry.action_time, f"{entry.get_change_message()} by {entry.user}") for entry in entries]
+    return [
+        Event(
+            entry.action_time, f"{_VERBS[entry.action_flag]} by {entry.user}", note=entry.get_change_message()
+        )
+        for entry in entries
+    ]

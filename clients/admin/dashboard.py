@@ -2,42 +2,30 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-from django.db.models import Q, Sum
+from django.db.models import Sum
 from django.db.models.functions import TruncDate
-from django.urls import reverse
 from django.utils import timezone
 
-from clients.admin.labels import badge, problem_label
+from clients.admin.attention import attention
+from clients.admin.labels import badge
 from clients.contract.problems import ProblemKind
 from clients.models import ImportRun
-from clients.models.states import Mode, Notification, State
+from clients.models.states import Mode, State
+from clients.reporting.kinds import problem_label
 from clients.reporting.reports import headline
-from clients.upkeep import dead_letters
 
 _DAYS = 14
 _RUNS = 8
 _PROBLEMS = 8
 _RUNS_WITH_PROBLEMS = 1_000  # at most, newest first, are looked through
-_WAITS_TOO_LONG = timedelta(minutes=5)
-_LIST = "admin:clients_importrun_changelist"
 
 # The chart's space, in the units of its viewBox.
 WIDTH, HEIGHT = 420, 150
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 10, 20
 _KINDS = ("inserted", "updated", "rejected")
-
-
-@dataclass(frozen=True, slots=True)
-class Attention:
-    """Something that somebody should look at."""
-
-    text: str
-    url: str = ""
 
 
 def overview() -> dict[str, Any]:
@@ -46,56 +34,11 @@ def overview() -> dict[str, Any]:
     runs = list(ImportRun.objects.defer("header", "problem_counts", "sample")[:_RUNS])
     return {
         "runs": [{"run": run, "badge": badge(run), "headline": headline(run)} for run in runs],
-        "attention": attention(),
+        "attention": attention(_DAYS),
         "chart": chart(_rows_per_day(since), since),
         "problems": _problems(since),
         "days": _DAYS,
     }
-
-
-def attention() -> list[Attention]:
-    """What needs somebody's attention, the gravest first."""
-    now = timezone.now()
-    late = now - _WAITS_TOO_LONG
-    runs = ImportRun.objects.filter(created_at__gt=now - timedelta(days=_DAYS))
-    stuck = Q(state=State.QUEUED, created_at__lt=late) | Q(state=State.RUNNING, lease_expires_at__lt=late)
-    failed = runs.filter(state=State.FAILED).exclude(
-        children__state__in=(State.SUCCEEDED, State.PARTIAL, State.UNDONE)
-    )
-    mails = runs.filter(notification=Notification.PENDING, finished_at__lt=late)
-    found = [
-        _counted(failed.count(), "import failed and has not been repeated", f"state__exact={State.FAILED}"),
-        _counted(runs.filter(stuck).count(), "file waits to be imported"),
-        _dead_letters(),
-        _counted(mails.count(), "mail could not be sent yet", f"notification__exact={Notification.PENDING}"),
-    ]
-    return [thing for thing in found if thing]
-
-
-def _counted(count: int, what: str, query: str = "") -> Attention | None:
-    if not count:
-        return None
-    noun, rest = what.split(" ", 1)
-    if count > 1:
-        noun += "s"
-        for one, many in ((" was ", " were "), ("waits", "wait")):
-            rest = rest.replace(one, many)
-    return Attention(f"{count:,} {noun} {rest}.", f"{reverse(_LIST)}?{query}" if query else reverse(_LIST))
-
-
-def _dead_letters() -> Attention | None:
-    try:
-        count = dead_letters.count()
-    except (BotoCoreError, ClientError):
-        return Attention("The list of failed deliveries can’t be read right now.")
-    if not count:
-        return None
-    failed = (
-        "1 delivery failed several times and waits for you."
-        if count == 1
-        else f"{count:,} deliveries failed several times and wait for you."
-    )
-    return Attention(failed, reverse("admin:clients_importrun_dead_letters"))
 
 
 def _rows_per_day(since: date) -> dict[date, dict[str, int]]:

@@ -21,23 +21,33 @@ from django.utils.formats import date_format
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.timezone import localtime
-from django.views.decorators.http import require_POST
 
 from clients import actions
 from clients.actions import Refused
 from clients.admin import downloads, labels, run_page, undo_page, upload
 from clients.errors import describe
 from clients.models import ImportRun
-from clients.reporting.reports import headline
+from clients.reporting.reports import headline, report
 from clients.reporting.spreadsheets import TooManyRows
 from clients.upkeep import dead_letters
 
 View = Callable[..., HttpResponseBase]
 
 
+def _by_post(view: View) -> View:
+    """Only a POST does it. By GET, as after a login that came between, one sees the run."""
+
+    def guarded(request: HttpRequest, run_id: int) -> HttpResponseBase:
+        if request.method != "POST":
+            return HttpResponseRedirect(reverse("admin:clients_importrun_change", args=[run_id]))
+        return view(request, run_id)
+
+    return guarded
+
+
 @admin.register(ImportRun)
 class ImportRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    list_display = ("file", "badge", "what_happened", "received")
+    list_display = ("file", "number", "badge", "what_happened", "uploader", "received")
     list_display_links = ("file",)
     list_filter = ("state", "mode", "trigger", "conflict_policy")
     date_hierarchy = "created_at"
@@ -51,6 +61,10 @@ class ImportRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def file(self, run: ImportRun) -> str:
         return run.file_name
 
+    @admin.display(description="Run", ordering="id")
+    def number(self, run: ImportRun) -> int:
+        return run.pk
+
     @admin.display(description="State", ordering="state")
     def badge(self, run: ImportRun) -> SafeString:
         return labels.badge(run)
@@ -61,7 +75,7 @@ class ImportRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description="Received", ordering="created_at")
     def received(self, run: ImportRun) -> str:
-        return date_format(localtime(run.created_at), "j M Y, H:i")
+        return date_format(localtime(run.created_at), "j M Y, H:i e")
 
     # An audit: nobody adds to it, changes it or deletes from it by hand.
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -78,7 +92,7 @@ class ImportRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             return path(route, self.admin_site.admin_view(view), name=f"clients_importrun_{name}")
 
         def action(name: str, view: View) -> URLPattern:
-            return page(f"<int:run_id>/{name}/", require_POST(view), name.replace("-", "_"))
+            return page(f"<int:run_id>/{name}/", _by_post(view), name.replace("-", "_"))
 
         return [
             page("upload/", self.upload_view, "upload"),
@@ -88,6 +102,8 @@ class ImportRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             page("<int:run_id>/rejected.<slug:kind>", self.rejected_view, "rejected"),
             page("<int:run_id>/undo/", self.undo_view, "undo"),
             action("rerun", self.rerun_view),
+            action("cancel", self.cancel_view),
+            page("<int:run_id>/report.json", self.report_view, "report"),
             action("import-now", self.import_now_view),
             *super().get_urls(),
         ]
@@ -174,6 +190,15 @@ class ImportRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def rerun_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
         run = self._for_action(request, run_id, "clients.rerun_importrun")
         return self._do(request, run, lambda: actions.rerun(run, by=request.user))
+
+    def cancel_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        run = self._for_action(request, run_id, "clients.rerun_importrun")
+        return self._do(request, run, lambda: actions.cancel(run, by=request.user))
+
+    def report_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        """The run for scripts: what `--json` prints."""
+        run = self._for_action(request, run_id, "clients.view_importrun")
+        return JsonResponse(report(run))
 
     def import_now_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
         run = self._for_action(request, run_id, "clients.rerun_importrun")

@@ -10,11 +10,11 @@ from urllib.parse import urlencode
 from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
-from clients.admin.labels import problem_label
 from clients.contract.columns import column_of
 from clients.contract.error_files import own_columns
 from clients.contract.problems import ProblemKind
 from clients.models import ImportRun, RejectedRow
+from clients.reporting.kinds import problem_label
 
 PAGE_SIZE = 50
 _LONGEST_LINE_NUMBER = 8
@@ -59,7 +59,12 @@ class RejectedRows:
         if not self.text:
             return rows
         if self.text.isdecimal() and len(self.text) <= _LONGEST_LINE_NUMBER:
-            return rows.filter(line=int(self.text))
+            # "030" may be line 30, or stand in a phone number.
+            number = Q(line=int(self.text))
+            if self.with_cells:
+                rows = rows.alias(cells_text=Cast("cells", TextField()))
+                number |= Q(cells_text__icontains=self.text)
+            return rows.filter(number)
         rows = rows.alias(problems_text=Cast("problems", TextField()))
         condition = Q(problems_text__icontains=self.text)
         if self.with_cells:  # who may not see cells can't find out what is in them either

@@ -9,13 +9,26 @@ from django.http import HttpRequest
 from django.utils.http import urlencode
 
 from clients import actions
-from clients.admin.labels import badge, problem_kinds
+from clients.admin.labels import badge
 from clients.admin.rejected_rows import RejectedRows
 from clients.admin.undo_page import left_alone
 from clients.contract.columns import TITLES
 from clients.models import ImportRun
 from clients.models.states import Mode, Notification, State
+from clients.reporting.kinds import problem_kinds
 from clients.reporting.reports import headline
+
+# What the browser's tab says, so that one sees from another tab that it is done.
+_TITLES = {
+    State.QUEUED: "… Waiting",
+    State.RUNNING: "… Importing",
+    State.SUCCEEDED: "✓ Done",
+    State.PARTIAL: "! Rows need correction",
+    State.REJECTED: "✕ Not imported",
+    State.FAILED: "✕ Failed",
+    State.SKIPPED: "» Skipped",
+    State.UNDONE: "↶ Undone",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +63,14 @@ def context(run: ImportRun, request: HttpRequest) -> dict[str, Any]:
         "is_preview": is_preview,
         "sample": sample(run) if user.has_perm("clients.view_client") else None,
         "may_rerun": may_rerun,
-        "may_import_now": may_rerun and is_preview and imported,
-        "may_undo": user.has_perm("clients.undo_importrun") and imported and not is_preview,
+        "may_import_now": may_rerun and is_preview and imported and run.read > run.rejected,
+        "imported_by": actions.imported_by(run) if is_preview else None,
+        "may_cancel": may_rerun and run.state in (State.QUEUED, State.RUNNING),
+        "page_title": f"{_TITLES[State(run.state)]}: {run.file_name}",
+        "may_undo": user.has_perm("clients.undo_importrun")
+        and imported
+        and not is_preview
+        and bool(run.inserted or run.updated or run.rests_on),
         "undo_is_under_way": actions.undo_is_under_way(run),
         "left_alone": left_alone(run, run.undo_result) if user.has_perm("clients.view_client") else [],
         "may_download": user.has_perm("clients.view_rejectedrow"),

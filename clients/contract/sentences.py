@@ -169,6 +169,7 @@ FAULTS: dict[str, Sentence] = {
         "Nothing was imported: {rejected} of {read} rows have mistakes, and the limit is {limit}. "
         "Correct the rows listed and upload the file again."
     ),
+    "cancelled": Sentence("The import was cancelled. Nothing was changed."),
     "out-of-time": Sentence(
         "The import ran out of time; nothing was imported. "
         "Split the file, or give the function more time or memory."

@@ -19,7 +19,12 @@ FINAL = (State.SUCCEEDED, State.PARTIAL, State.REJECTED, State.SKIPPED, State.UN
 
 # From where a run may move where. A failed run may be claimed again: nothing of it was kept.
 MOVES: dict[State, tuple[State, ...]] = {
-    State.QUEUED: (State.RUNNING, State.SKIPPED, State.FAILED),
+    State.QUEUED: (
+        State.RUNNING,
+        State.REJECTED,  # cancelled
+        State.SKIPPED,
+        State.FAILED,
+    ),
     State.RUNNING: (
         State.RUNNING,  # taken over from a worker that died
         State.QUEUED,  # given back, to be delivered again

@@ -7,8 +7,10 @@ fails an import. Mails hold line numbers and reasons, never cells.
 
 import logging
 from datetime import timedelta
+from email.utils import formataddr
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.mail import EmailMultiAlternatives
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
@@ -16,7 +18,8 @@ from django.template.loader import render_to_string
 
 from clients.errors import describe
 from clients.models.import_run import ImportRun
-from clients.models.states import Notification
+from clients.models.states import Notification, State, Trigger
+from clients.reporting.kinds import problem_kinds
 from clients.reporting.reports import headline
 
 logger = logging.getLogger(__name__)
@@ -82,23 +85,50 @@ def message(run: ImportRun) -> EmailMultiAlternatives:
     problems = [
         {"line": row.line, "message": problem.message} for row in rows for problem in row.read_problems()
     ]
+    # Not by `reverse`: a worker has no pages (settings.WORKER).
+    page = f"{settings.ADMIN_URL.rstrip('/')}/clients/importrun/{run.pk}/"
     context = {
         "run": run,
         "headline": headline(run),
         "problems": problems,
+        "kinds": problem_kinds(run),
         "fault": run.fault_for_mail,
         "notices": [notice.sentence(discreet=True) for notice in run.notices],
         "more": run.rejected > len(rows),
-        # Not by `reverse`: a worker has no pages (settings.WORKER).
-        "url": f"{settings.ADMIN_URL.rstrip('/')}/clients/importrun/{run.pk}/change/",
+        "url": f"{page}change/",
+        "download": f"{page}rejected.csv",
     }
     mail = EmailMultiAlternatives(
-        subject=f"{_short(run.file_name)}: {headline(run)}",
+        subject=f"{_what_to_do(run)}: {_short(run.file_name)}",
         body=render_to_string("clients/mail/run.txt", context),
-        to=[settings.NOTIFICATION_EMAIL],
+        from_email=formataddr(("Client import", settings.DEFAULT_FROM_EMAIL)),
+        to=_recipients(run),
     )
     mail.attach_alternative(render_to_string("clients/mail/run.html", context), "text/html")
     return mail
+
+
+def _what_to_do(run: ImportRun) -> str:
+    """What the mail asks for, in a few words."""
+    match run.state:
+        case State.PARTIAL:
+            return "1 row needs correction" if run.rejected == 1 else f"{run.rejected:,} rows need correction"
+        case State.REJECTED:
+            return "File not imported"
+        case State.FAILED:
+            return "Import failed"
+        case State.SUCCEEDED:
+            return "Imported"
+    return run.get_state_display()
+
+
+def _recipients(run: ImportRun) -> list[str]:
+    """The address of the house, and the person who uploaded, where the admin knows theirs."""
+    addresses = [settings.NOTIFICATION_EMAIL]
+    if run.trigger in (Trigger.UPLOAD_PAGE, Trigger.RERUN):
+        people = User.objects.filter(username=run.uploader, is_active=True).exclude(email="")
+        addresses += [email for email in people.values_list("email", flat=True) if email not in addresses]
+    return addresses
 
 
 def _short(name: str) -> str:

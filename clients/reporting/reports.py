@@ -49,6 +49,8 @@ def headline(run: ImportRun) -> str:
     match run.state:
         case State.SUCCEEDED | State.PARTIAL:
             return _imported(run)
+        case State.REJECTED if run.fault_code == "cancelled":
+            return "cancelled, nothing imported"
         case State.REJECTED:
             return "file rejected, nothing imported"
         case State.FAILED:

@@ -81,6 +81,8 @@ def why_not(run: ImportRun) -> str:
         return "This run was undone already."
     if run.state not in (State.SUCCEEDED, State.PARTIAL):
         return "This run changed nothing; there is nothing to undo."
+    if not (run.inserted or run.updated or run.rests_on):
+        return "This run changed nothing; there is nothing to undo."
     later = ImportRun.objects.filter(
         rests_on__contains=[run.pk], state__in=(State.SUCCEEDED, State.PARTIAL)
     ).first()

@@ -4,10 +4,13 @@ import io
 
 import openpyxl
 from django.contrib.admin.models import LogEntry
+from django.db import connection
 from django.test import Client as Browser
+from django.test.utils import CaptureQueriesContext
 
 from clients.models import Client
 from clients.models.states import State
+from clients.upkeep import undo
 from tests.admin.conftest import Upload
 
 LIST = "/admin/clients/client/"
@@ -74,7 +77,7 @@ def test_a_persons_edit_follows_the_imports_rules_and_belongs_to_no_run(
 ) -> None:
     upload(FILE)
     client = Client.objects.get(email="b@example.com")
-    form = {"name": "Bea", "email": "B@Example.com", "company": "Zoë", "phone": "12", "status": "active"}
+    form = {"name": "Bea", "email": "B@Example.com", "company": "Zoë", "phone": "12", "status": "Active"}
     page = operator.post(f"{LIST}{client.pk}/change/", form).content.decode()
     assert "Phone is not a phone number." in page
     operator.post(f"{LIST}{client.pk}/change/", {**form, "phone": "0 30 / 12".replace("/", "-") + "345"})
@@ -96,11 +99,51 @@ def test_a_clients_page_tells_which_imports_and_people_wrote_it(operator: Browse
     page = operator.get(f"{LIST}{client.pk}/change/")
     told = [(event.what, event.run, event.line) for event in page.context["client_history"]]
     assert told == [
-        ("Changed Name and Phone. by olivia", None, None),
+        ("Edited by olivia", None, None),
         ("Updated", second, 2),
         ("Imported", first, 3),
     ]
     assert "Company Zoë GmbH" in page.content.decode()
+    assert page.context["client_history"][0].note == "Name “Bea” → “Beate”; Phone “0049301234” → empty"
+
+
+def test_history_says_when_an_undo_left_a_client_as_it_was(operator: Browser, upload: Upload) -> None:
+    upload(FILE)
+    text = "Name,Email,Company,Phone,Status\nBea,b@example.com,New,,Active\nA,+a@example.com,New,,Active\n"
+    run = upload(text, Metadata={"import-on-conflict": "update"})
+    edited, other = (Client.objects.get(email=email) for email in ("b@example.com", "+a@example.com"))
+    form = {"name": "Beate", "email": edited.email, "company": "New", "phone": "", "status": "Active"}
+    operator.post(f"{LIST}{edited.pk}/change/", form)
+    undo.undo(run.pk)
+
+    def what(client: Client) -> list[str]:
+        page = operator.get(f"{LIST}{client.pk}/change/")
+        return [event.what for event in page.context["client_history"] if event.run == run]
+
+    assert what(edited) == ["Left as it was when the import was undone", "Updated"]
+    assert what(other) == ["Undone", "Updated"]
+
+
+def test_status_is_a_choice_and_one_from_before_stays_possible(operator: Browser, upload: Upload) -> None:
+    upload(FILE)
+    client = Client.objects.get(email="b@example.com")
+    url = f"{LIST}{client.pk}/change/"
+    choices = '<option value="Active">Active</option>', '<option value="Inactive" selected>Inactive</option>'
+    page = operator.get(url).content.decode()
+    assert all(choice in page for choice in choices)
+    Client.objects.filter(pk=client.pk).update(status="Dormant")
+    assert '<option value="Dormant" selected>Dormant</option>' in operator.get(url).content.decode()
+
+
+def test_the_list_is_filtered_by_status_without_asking_the_table_which_there_are(
+    operator: Browser, upload: Upload
+) -> None:
+    upload(FILE)
+    with CaptureQueriesContext(connection) as queries:
+        page = operator.get(LIST, {"status": "Inactive"}).content.decode()
+    assert "b@example.com" in page
+    assert "+a@example.com" not in page
+    assert not any("DISTINCT" in query["sql"] for query in queries.captured_queries)
 
 
 def test_an_export_lands_in_the_admin_log(operator: Browser, upload: Upload) -> None:

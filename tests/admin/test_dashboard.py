@@ -37,7 +37,53 @@ def test_it_shows_the_last_runs_the_charts_and_that_all_is_well(operator: Browse
     assert "2 rows: 1 new, 1 rejected" in page
     assert "Email: not a valid address" in page
     assert '<rect class="inserted"' in page
-    assert "Nothing needs your attention." in page
+    assert "spring.csv: 1 of 1 rejected rows left to correct." in page
+    assert "Nothing needs your attention." not in page
+
+
+def test_all_is_well_once_everything_is_in(operator: Browser, upload: Upload) -> None:
+    upload(FILE.replace("bad", "bob@example.com"), "spring.csv")
+    assert "Nothing needs your attention." in operator.get(HOME).content.decode()
+
+
+def told(browser: Browser) -> list[str]:
+    return [thing.text for thing in browser.get(HOME).context["overview"]["attention"]]
+
+
+def test_rows_are_left_until_corrections_and_their_corrections_have_brought_them_in(
+    operator: Browser, upload: Upload
+) -> None:
+    bad = FILE + "Cyd,bad,Acme,,Active\n"
+    first = upload(bad, "spring.csv")
+    assert told(operator) == ["spring.csv: 2 of 2 rejected rows left to correct."]
+    header = "Name,Email,Company,Phone,Status,Line\n"
+    name = f"spring-rejected-rows-of-run-{first.pk}.csv"
+    second = upload(header + "Bob,bob@example.com,Acme,,Active,3\nCyd,still bad,Acme,,Active,4\n", name)
+    assert second.corrects == first
+    assert told(operator) == ["spring.csv: 1 of 2 rejected rows left to correct."]
+    upload(header + "Cyd,cyd@example.com,Acme,,Active,3\n", f"spring-rejected-rows-of-run-{second.pk}.csv")
+    assert told(operator) == []
+
+
+def test_a_rejected_file_waits_until_one_of_its_name_is_imported(operator: Browser, upload: Upload) -> None:
+    upload("%PDF-1.4 not a table\n", "a/spring.csv")
+    assert told(operator) == ["spring.csv: file not imported."]
+    upload(FILE.replace("bad", "bob@example.com"), "b/other.csv")
+    assert told(operator) == ["spring.csv: file not imported."]
+    upload(FILE.replace("bad", "bob@example.com"), "b/spring.csv")
+    assert told(operator) == []
+
+
+def test_a_preview_leaves_nothing_to_do(operator: Browser, upload: Upload) -> None:
+    upload(FILE, Metadata={"import-mode": "preview"})
+    assert told(operator) == []
+
+
+def test_of_many_files_some_are_named_and_the_others_counted(operator: Browser) -> None:
+    for number in range(8):
+        ImportRun.objects.create(key=f"{number}.csv", state=State.REJECTED)
+    assert told(operator)[0] == "7.csv: file not imported."
+    assert told(operator)[-1] == "3 more like it."
 
 
 def test_it_says_what_needs_attention(operator: Browser, settings: Settings, dead_letter_queue: str) -> None:
@@ -49,7 +95,7 @@ def test_it_says_what_needs_attention(operator: Browser, settings: Settings, dea
     )
     boto3.client("sqs").send_message(QueueUrl=dead_letter_queue, MessageBody="{}")
     page = operator.get(HOME).content.decode()
-    assert "1 import failed and has not been repeated." in page
+    assert "a: import failed, nothing was imported." in page
     assert "1 file waits to be imported." in page
     assert "1 mail could not be sent yet." in page
     assert "1 delivery failed several times and waits for you." in page

@@ -11,6 +11,7 @@ from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 
 from clients.models import Client, ImportRun
 from clients.models.states import State, Trigger
+from clients.reporting.reports import report
 from clients.upkeep import dead_letters
 from tests.admin.conftest import Upload, Worker
 
@@ -36,6 +37,8 @@ def test_the_list_shows_each_run_with_its_state_and_counts(operator: Browser, up
     assert "badge-warn" in page
     assert "Partly imported" in page
     assert "3 rows: 1 new, 2 rejected" in page
+    assert f'<td class="field-number">{ImportRun.objects.get().pk}</td>' in page
+    assert "field-uploader" in page
 
 
 def test_the_list_is_filtered_searched_and_browsed_by_date(operator: Browser, upload: Upload) -> None:
@@ -82,6 +85,22 @@ def test_rows_are_found_by_line_by_text_and_by_kind_of_problem(operator: Browser
     assert "Sleeping" in by_kind
     assert "not an address" not in by_kind
     assert "No rejected row matches" in operator.get(url, {"q": "nowhere"}).content.decode()
+
+
+def test_a_number_is_a_line_or_stands_in_a_cell(operator: Browser, viewer: Browser, upload: Upload) -> None:
+    rows = "Ada,bad,Acme,,Active\n" + "Bob,worse,Acme,030 12345,Active\n"
+    url = upload(HEADER + rows).get_absolute_url()
+    assert [row["line"] for row in operator.get(url, {"q": "030"}).context["rejected"]] == [3]
+    assert [row["line"] for row in operator.get(url, {"q": "2"}).context["rejected"]] == [2, 3]
+    assert not operator.get(url, {"q": "99"}).context["rejected"]
+    assert not viewer.get(url, {"q": "030"}).context["rejected"]
+
+
+def test_a_run_that_imported_nothing_does_not_say_partly(operator: Browser, upload: Upload) -> None:
+    upload(HEADER + "Ada,bad,Acme,,Active\n")
+    page = operator.get(LIST).content.decode()
+    assert "Nothing imported</span>" in page
+    assert "Partly imported</span>" not in page
 
 
 def test_who_may_not_see_cells_sees_lines_and_problems_and_cannot_search_cells(
@@ -171,7 +190,7 @@ def test_actions_need_their_right_a_post_and_a_csrf_token(
 ) -> None:
     run = upload(MIXED)
     assert viewer.post(action(run, name)).status_code == 403
-    assert operator.get(action(run, name)).status_code == 405
+    assert operator.get(action(run, name))["Location"] == run.get_absolute_url()
     strict = Browser(enforce_csrf_checks=True)
     strict.cookies = operator.cookies
     assert strict.post(action(run, name)).status_code == 403
@@ -209,3 +228,41 @@ def test_a_delivery_that_no_worker_knows_can_be_discarded_and_others_not(operato
 
 def test_discarding_needs_the_right(viewer: Browser) -> None:
     assert viewer.post(DEAD_LETTERS, {"discard": "x"}).status_code == 403
+
+
+def test_a_script_reads_a_run_as_json(operator: Browser, nobody: Browser, upload: Upload) -> None:
+    run = upload(MIXED)
+    url = f"{LIST}{run.pk}/report.json"
+    assert operator.get(url).json() == report(run)
+    assert nobody.get(url).status_code == 403
+    assert operator.get(f"{LIST}0/report.json").status_code == 404
+
+
+def test_a_preview_is_imported_once_and_says_by_which_run(
+    operator: Browser,
+    upload: Upload,
+    worker: Worker,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    preview = upload(MIXED, Metadata={"import-mode": "preview"})
+    with django_capture_on_commit_callbacks(execute=True):
+        operator.post(action(preview, "import_now"))
+    worker()
+    run = ImportRun.objects.latest()
+    page = operator.get(preview.get_absolute_url()).content.decode()
+    assert f'Imported by <a href="{run.get_absolute_url()}">run {run.pk}</a>' in page
+    assert action(preview, "import_now") not in page
+    answer = operator.post(action(preview, "import_now"), follow=True)
+    assert f"Run {run.pk} has imported this already." in answer.content.decode()
+    assert ImportRun.objects.count() == 2
+
+
+def test_a_run_that_changed_nothing_offers_no_undo(operator: Browser, upload: Upload) -> None:
+    run = upload(HEADER + "Ada,bad,Acme,,Active\n")
+    assert action(run, "undo") not in operator.get(run.get_absolute_url()).content.decode()
+    assert "This run changed nothing" in operator.get(action(run, "undo")).content.decode()
+
+
+def test_the_tab_says_how_it_went(operator: Browser, upload: Upload) -> None:
+    page = operator.get(upload(MIXED, "spring.csv").get_absolute_url()).content.decode()
+    assert "<title>! Rows need correction: spring.csv | Client import</title>" in page

@@ -96,7 +96,7 @@ class Page:
         self.find("#id_password").send_keys(PASSWORD)
         self.click("Log in")
 
-    def upload(self, path: Path, *, choose: tuple[str, ...] = ()) -> None:
+    def upload(self, path: Path, *, choose: tuple[str, ...] = ("import",)) -> None:
         self.open("/admin/clients/importrun/upload/")
         for value in choose:
             self.find(f"input[value={value}]").click()

@@ -243,7 +243,7 @@ class Round:
         for mail in self.world.mails():
             run = int(re.search(r"/importrun/(\d+)/", mail["body"])[1])  # type: ignore[index]
             state, numbers = counts[run]
-            if "import failed" in mail["subject"]:
+            if "Import failed" in mail["subject"]:
                 _expect(bool(self.faults), f"run {run}: a mail about a failure without any fault")
                 continue
             _expect(state != "skipped", f"run {run}: a mail about a skipped run")

@@ -210,7 +210,7 @@ def test_promise_14_a_run_that_killed_its_worker_three_times_is_failed_with_a_ma
     run.refresh_from_db()
     assert (run.state, run.notification) == (State.FAILED, Notification.SENT)
     assert asked() == []
-    assert "import failed" in mail.outbox[0].subject
+    assert "Import failed" in mail.outbox[0].subject
 
 
 def test_a_killed_import_from_the_command_line_is_failed_because_nobody_else_has_its_file() -> None:

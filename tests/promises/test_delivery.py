@@ -232,7 +232,7 @@ def test_promise_14_after_three_failed_attempts_the_run_says_failed_with_one_mai
             states.append(ImportRun.objects.get().state)
 
     assert states == [State.QUEUED, State.QUEUED, State.FAILED]
-    assert [message.subject for message in mail.outbox] == ["a.csv: import failed, nothing imported"]
+    assert [message.subject for message in mail.outbox] == ["Import failed: a.csv"]
     assert Client.objects.count() == 0
 
     # A redrive, later: the run starts over, and so does the count of its deliveries.
