@@ -13,7 +13,7 @@ from clients.contract.columns import COLUMNS
 from clients.contract.layout import Layout
 from clients.contract.octets import as_octets
 from clients.contract.problems import Problem
-from clients.reading.reader import Batch
+from clients.reading.batch import Batch
 
 _NULL = "\\N"
 _KEPT_ENDINGS = 1_000

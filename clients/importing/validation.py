@@ -13,7 +13,8 @@ from clients.contract.octets import as_octets, as_text
 from clients.contract.problems import Problem, ProblemKind, Statement
 from clients.contract.rules import MalformedRow, Row, Rules
 from clients.importing.copy_text import CopyText
-from clients.reading.reader import Batch, CsvReader
+from clients.reading.batch import Batch
+from clients.reading.reader import CsvReader
 
 _KEPT_KINDS = 10_000
 _HELD_BACK = 20  # rows that may be a footer

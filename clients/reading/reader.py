@@ -10,13 +10,13 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import NamedTuple
 
 from clients.contract.layout import Layout
 from clients.contract.octets import as_octets, as_text
 from clients.contract.problems import FileFault, Statement
 from clients.contract.recognition import Recogniser, Recognition
 from clients.contract.rules import MalformedRow
+from clients.reading.batch import Batch
 from clients.reading.lines import Block, TextLines, row_too_long
 from clients.reading.records import (
     LINE_BREAK,
@@ -34,25 +34,6 @@ _SAMPLE = 50  # records that are looked at to tell what the file is
 
 # The row limit below is ours, with a message; csv's own limit would come first and says less.
 csv.field_size_limit(2**31 - 1)
-
-
-class Batch(NamedTuple):
-    """Some rows of a file: those that have as many cells as the header by columns, the others as they are.
-
-    Columns, and `text`, are as bytes (clients.contract.octets).
-
-    `lines` are those on which the rows of `columns` begin. Where each of these rows is one line that COPY
-    takes as it stands, `text` has these lines, each with its break; elsewhere it is empty.
-    """
-
-    lines: Sequence[int]
-    columns: Sequence[list[str]]
-    text: str = ""
-    misfits: Sequence[tuple[int, list[str]]] = ()
-
-    @property
-    def rows(self) -> int:
-        return len(self.lines) + len(self.misfits)
 
 
 class CsvReader:

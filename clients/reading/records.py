@@ -81,9 +81,9 @@ def parse_record(record: str, delimiter: str) -> tuple[list[str], int | None]:
 def swallowed_row(line: int, cells: list[str], delimiter: str, width: int, email: int) -> int | None:
     """The line on which a quote opens that has swallowed rows; None where no cell looks like that.
 
-    A stray quote turns the lines up to the next one into one cell. So where a cell has line breaks, its lines are
-    put back between the cells before and behind it: a good cell leaves at most one that looks like a whole row.
-    `width` is how many cells a row has, `email` where its address stands; `line` is the record's.
+    A stray quote turns the lines up to the next one into one cell. So where a cell has line breaks, its
+    lines are put back between the cells before and behind it: a good cell leaves at most one that looks like
+    a whole row. `width` is how many cells a row has, `email` where its address stands, `line` the record's.
     """
     for index, cell in enumerate(cells):
         parts = LINE_BREAK.split(cell)

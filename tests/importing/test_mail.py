@@ -35,10 +35,10 @@ def test_a_mail_says_first_what_to_do_and_groups_the_reasons(
     assert mail.subject == f"21 rows need correction: {run.file_name}"
     assert mail.from_email == f"Client import <{settings.DEFAULT_FROM_EMAIL}>"
     page = f"{settings.ADMIN_URL}clients/importrun/{run.pk}/"
-    html = mail.alternatives[0][0]
+    html = str(mail.alternatives[0][0])
     assert "  21  Email: not a valid address" in mail.body
     assert f"Fix rows: {page}change/#rejected" in mail.body
-    for body in (mail.body, html):
+    for body in (str(mail.body), html):
         assert body.index(f"{page}rejected.csv") < body.index("Email: not a valid address")
 
 

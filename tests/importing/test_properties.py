@@ -35,8 +35,9 @@ from clients.models import Client, ClientChange, RejectedRow
 from clients.models.import_run import ImportRun
 from clients.models.states import State
 from clients.reading import lines
+from clients.reading.batch import Batch
 from clients.reading.lines import Block
-from clients.reading.reader import Batch, CsvReader
+from clients.reading.reader import CsvReader
 from clients.reading.source import Limits
 from tests.importing.conftest import ImportBytes
 
