@@ -52,7 +52,7 @@ def test_a_file_put_into_s3_ends_in_the_clients_table_in_the_audit_and_in_one_ma
 
     [mail] = aws.mails(after=mails_before)
     assert mail["To"] == settings.NOTIFICATION_EMAIL
-    assert mail["Subject"] == "März 100%+1.csv: 2 rows: 1 new, 1 rejected"
+    assert mail["Subject"] == "1 row needs correction: März 100%+1.csv"
     for kind in ("plain", "html"):
         body = mail.get_body((kind,))
         assert body

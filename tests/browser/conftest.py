@@ -145,8 +145,12 @@ class Page:
         self._metrics(width, 800)
         self.driver.execute_async_script(
             "const done = arguments[0], settled = () => Promise.allSettled("
-            "document.getAnimations().map(animation => animation.finished)).then(() => done());"
-            "requestAnimationFrame(() => requestAnimationFrame(settled))"
+            "document.getAnimations().filter(animation => Number.isFinite("
+            "animation.effect.getComputedTiming().endTime) && animation.playState === 'running')"
+            ".map(animation => animation.finished)).then(() => done());"
+            "requestAnimationFrame(() => requestAnimationFrame(settled));"
+            # A page that Chromium doesn't draw just now, behind a download, gets no frames.
+            "setTimeout(settled, 1000)"
         )
 
     def _metrics(self, width: int, height: int) -> None:

@@ -163,7 +163,7 @@ def test_it_serves_the_admin_imports_what_is_uploaded_and_ctrl_c_leaves_nothing_
     started = time.monotonic()
     _paste_the_curl_line(screen, SAMPLES / "without-header.csv")
     serving.until("without-header.csv: 2 rows: 2 new")
-    serving.until("E-mail to admin@clientdomain.com: without-header.csv: 2 rows: 2 new")
+    serving.until("E-mail to admin@clientdomain.com: Imported: without-header.csv")
     assert time.monotonic() - started < 4
 
     family = serving.family()
