@@ -158,6 +158,10 @@ FAULTS: dict[str, Sentence] = {
         "Each line of the file stands between double quotes as a whole, so it is a single cell. "
         "Remove the quotes around the lines, or export the file again, and upload it."
     ),
+    "encoding-unknown": Sentence(
+        "The text is neither UTF-8 nor Windows-1252 (line {line}), so names would come in garbled. "
+        "Save the file as “CSV UTF-8” in your spreadsheet program, and upload that file."
+    ),
     "object-gone": Sentence("The file was deleted before it could be read. Upload it again."),
     "object-replaced": Sentence(
         "The file was replaced by a newer upload before it could be read. "

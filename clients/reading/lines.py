@@ -1,4 +1,4 @@
-"""A stored file's text in blocks of whole lines; lines that aren't UTF-8 are read in another encoding.
+"""A stored file's text in blocks of whole lines, as UTF-8; lines that aren't are read as Windows-1252.
 
 A line ends where editors end it: at LF, CR or CRLF, and at nothing else.
 
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from clients.contract.problems import FileFault
+from clients.reading.encodings import may_be_windows_1252
 
 # Bytes of text that are looked at together: a file may come in crumbs, and each look has its price.
 _AT_LEAST = 64 * 1024
@@ -30,17 +31,16 @@ class Block(NamedTuple):
 
 
 class TextLines:
-    """Iterates over a file's text; raises FileFault when a line has more characters than a row may have.
+    """Iterates over a file's text.
 
-    `encoding` is what lines that aren't UTF-8 are in.
+    Raises FileFault when a line has more characters than a row may have, or is in an unknown encoding.
     """
 
-    def __init__(self, file: Iterable[bytes], row_characters: int, encoding: str = "cp1252") -> None:
+    def __init__(self, file: Iterable[bytes], row_characters: int) -> None:
         self.not_utf8 = 0  # lines so far
         self.first_not_utf8 = 0  # the number of the first of them
         self._file = file
         self._limit = row_characters
-        self._encoding = encoding
 
     def __iter__(self) -> Iterator[Block]:
         first = 1
@@ -80,27 +80,41 @@ class TextLines:
         return data.decode("latin-1")
 
     def _as_utf8(self, first: int, data: bytes) -> bytes:
+        if not self.not_utf8:
+            self._check_encoding(first, data)
         if not _UTF8.search(data):  # then every line with such bytes is in the other encoding
             others = _NOT_ASCII.findall(data)
             self.not_utf8 += len(others)
             self.first_not_utf8 = self.first_not_utf8 or first + _breaks(data[: data.index(others[0])])
-            return data.decode(self._encoding, errors=_AS_CONTROL).encode()
+            return data.decode("cp1252", errors=_AS_CONTROL).encode()
         lines = enumerate(data.splitlines(keepends=True), first)
         return b"".join([self._line(number, line) for number, line in lines])
 
+    def _check_encoding(self, first: int, data: bytes) -> None:
+        """Raises FileFault where the first lines that aren't UTF-8 aren't Windows-1252 either."""
+        others = [(n, line) for n, line in enumerate(data.splitlines(), first) if not _is_utf8(line)]
+        if not may_be_windows_1252([line for _, line in others]):
+            raise FileFault("encoding-unknown", line=others[0][0])
+
     def _line(self, number: int, line: bytes) -> bytes:
-        try:
-            line.decode()
-        except UnicodeDecodeError:
-            self.not_utf8 += 1
-            self.first_not_utf8 = self.first_not_utf8 or number
-            return line.decode(self._encoding, errors=_AS_CONTROL).encode()
-        return line
+        if _is_utf8(line):
+            return line
+        self.not_utf8 += 1
+        self.first_not_utf8 = self.first_not_utf8 or number
+        return line.decode("cp1252", errors=_AS_CONTROL).encode()
 
 
 # The shortest sign of UTF-8 beyond ASCII, and a line from its first byte beyond ASCII on.
 _UTF8 = re.compile(rb"[\xc2-\xf4][\x80-\xbf]")
 _NOT_ASCII = re.compile(rb"[\x80-\xff][^\r\n]*")
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _breaks(data: bytes) -> int:

@@ -525,3 +525,31 @@ def test_a_file_of_long_records_is_read_in_bounded_batches() -> None:
     file = io.BytesIO(HEADER.strip().encode() + b",Notes\n" + record * 60)
     most = max(batch.rows for batch in CsvReader(file))
     assert most <= 3
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [
+        ("cp1251", "Иван Петрович Сидоров"),
+        ("koi8_r", "Иван Петрович Сидоров"),
+        ("shift_jis", "田中太郎さん"),
+        ("gb18030", "王小明先生您好"),
+        ("euc_kr", "김철수 선생님"),
+    ],
+)
+def test_text_in_another_alphabet_is_refused_rather_than_garbled(
+    encoding: str, name: str, import_bytes: ImportBytes
+) -> None:
+    run = import_bytes(row(name=name).encode(encoding))
+    assert (run.fault_code, run.read) == ("encoding-unknown", 0)
+    assert "line 2" in run.fault
+    assert name not in run.fault
+
+
+@pytest.mark.parametrize(
+    "name", ["Jörg Müller", "Renée Dupré", "José Ángel Núñez", "João Gonçalves", "Zoë – “€”", "Æøå Ðþ"]
+)
+def test_western_names_are_still_read_as_windows_1252(name: str, import_bytes: ImportBytes) -> None:
+    run = import_bytes(row(name=name).encode("cp1252"))
+    assert (run.fault_code, run.inserted) == ("", 1)
+    assert Client.objects.get().name == name

@@ -84,6 +84,7 @@ AWKWARD_FILES = {
             ("Jane", "jane@example.com", "Acme", "", "Active"),
         )
     ),
+    "c9-windows-1251": Outcome(fault="encoding-unknown"),
     "f1-headerless-bad-first-email": Outcome(fault="header-missing"),
     "f1-headerless-six-columns": Outcome(fault="header-missing"),
     "f2-header-title-swallows-a-row": Outcome(fault="quote-not-closed"),
