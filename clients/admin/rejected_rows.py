@@ -10,9 +10,9 @@ from urllib.parse import urlencode
 from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
-from clients.contract.columns import column_of
 from clients.contract.error_files import own_columns
 from clients.contract.problems import ProblemKind
+from clients.contract.titles import column_of
 from clients.models import ImportRun, RejectedRow
 from clients.reporting.kinds import problem_label
 

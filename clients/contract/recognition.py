@@ -10,10 +10,18 @@ from typing import NamedTuple
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
-from clients.contract.columns import BY_FIELD, COLUMNS, KEY, TITLES, column_of
+from clients.contract.columns import BY_FIELD, COLUMNS, KEY, TITLES
 from clients.contract.layout import DEFAULT_LAYOUT, Feed, Layout
 from clients.contract.problems import FileFault, Statement, visible
-from clients.contract.titles import ALSO_LAST_NAMES, FIRST_NAMES, LAST_NAMES, RANKS, readings
+from clients.contract.titles import (
+    ALSO_LAST_NAMES,
+    FIRST_NAMES,
+    LAST_NAMES,
+    column_of,
+    is_own,
+    rank_of,
+    readings,
+)
 
 _ROWS_ABOVE = 20  # among so many rows the header is looked for
 _KNOWN_ENOUGH = 2  # columns that a header line names
@@ -88,13 +96,7 @@ def _known(row: Sequence[str]) -> int:
     """How many of our columns a row names; none when it holds an address."""
     if any("@" in cell for cell in row):
         return 0
-    found: set[str] = set()
-    for title in row:
-        for reading in readings(title):
-            found.update(field for field, ranks in RANKS.items() if reading in ranks)
-            if reading in FIRST_NAMES | LAST_NAMES:
-                found.add("name")
-    return len(found)
+    return len({column.field for column in map(column_of, row) if column})
 
 
 def _candidates(titles: Sequence[str]) -> dict[str, list[tuple[int, ...]]]:
@@ -105,7 +107,7 @@ def _candidates(titles: Sequence[str]) -> dict[str, list[tuple[int, ...]]]:
     if first is not None and last is None:
         last = _position(titles, ALSO_LAST_NAMES)
     for position, title in enumerate(titles):
-        ranked = _rank(title)
+        ranked = rank_of(title)
         if ranked is None or (ranked[0] == "name" and first is not None and position == last):
             continue
         field, rank = ranked
@@ -125,14 +127,6 @@ def _candidates(titles: Sequence[str]) -> dict[str, list[tuple[int, ...]]]:
         joined = tuple(position for position in (first, last) if position is not None)
         found.setdefault("name", []).append(joined)
     return found
-
-
-def _rank(title: str) -> tuple[str, int] | None:
-    for reading in readings(title):
-        for field, ranks in RANKS.items():
-            if reading in ranks:
-                return field, ranks[reading]
-    return None
 
 
 def _position(titles: Sequence[str], names: frozenset[str]) -> int | None:
@@ -167,7 +161,7 @@ def _notices(layout: Layout) -> list[Statement]:
             if feed.default:
                 notices.append(Statement.of("column-defaulted", column=column.title, default=feed.default))
             continue
-        own = [n for n in feed.candidates[0] if column_of(layout.header[n]) == column]
+        own = [n for n in feed.candidates[0] if is_own(layout.header[n], column)]
         if len(titles) > 1:
             others = ", then ".join(titles[1:])
             notices.append(Statement.of("column-chosen", column=column.title, title=titles[0], others=others))

@@ -8,7 +8,7 @@ spaces and punctuation. English, German, French, Spanish, Italian, Portuguese, D
 import re
 import unicodedata
 
-from clients.contract.columns import COLUMNS
+from clients.contract.columns import BY_FIELD, COLUMNS, Column
 
 _RANKS = {
     "name": """
@@ -130,3 +130,25 @@ def readings(title: str) -> list[str]:
     """What a title may mean, normalised: as it stands, without a remark in brackets, without its owner."""
     bare = _REMARK.sub("", title)
     return [normalise(text) for text in (title, bare, _OWNER.sub("", title), _OWNER.sub("", bare))]
+
+
+def rank_of(title: str) -> tuple[str, int] | None:
+    """The field that a title names, and by which rank; None for a title that we don't know."""
+    for reading in readings(title):
+        for field, ranks in RANKS.items():
+            if reading in ranks:
+                return field, ranks[reading]
+    return None
+
+
+def column_of(title: str) -> Column | None:
+    """The column that a title feeds, if only in part."""
+    if ranked := rank_of(title):
+        return BY_FIELD[ranked[0]]
+    is_part_of_a_name = any(reading in FIRST_NAMES | LAST_NAMES for reading in readings(title))
+    return BY_FIELD["name"] if is_part_of_a_name else None
+
+
+def is_own(title: str, column: Column) -> bool:
+    """Whether a title is the column's own, or one of its aliases."""
+    return normalise(title) in map(normalise, (column.title, *column.aliases))
