@@ -7,7 +7,9 @@ as often as one likes, what Zappa sets never or only once.
 
 import json
 import re
+from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,6 +35,7 @@ def settings(cli: Any) -> None:
     outputs = stack_outputs(cli, config["stack"])
     outputs |= _admin_address(cli)
     _fill_in(cli, config, outputs)
+    _let_callers_have_their_own_role(cli.zappa, outputs["CallerRole"])
     cli.lambda_concurrency = _affordable(cli, config.get("lambda_concurrency"))
 
 
@@ -150,6 +153,26 @@ def _fill_in(cli: Any, config: dict[str, Any], outputs: dict[str, str]) -> None:
         for event in config.get("events", [])
     ]
     cli.override_stage_config_setting("events", events)
+
+
+def _let_callers_have_their_own_role(zappa: Any, caller: str) -> None:
+    """Zappa passes the function's own role to EventBridge's rules and to API Gateway. AWS refuses a rule with
+    a role that EventBridge can't assume (zappa/Zappa#906), and a role that trusts only Lambda makes every
+    page a 500 without a log (zappa/Zappa#63)."""
+    for name in ("schedule_events", "create_stack_template"):
+        setattr(zappa, name, _as_caller(zappa, getattr(zappa, name), caller))
+
+
+def _as_caller(zappa: Any, call: Callable[..., Any], caller: str) -> Callable[..., Any]:
+    @wraps(call)
+    def wrapped(*args: Any, **options: Any) -> Any:
+        own, zappa.credentials_arn = zappa.credentials_arn, caller
+        try:
+            return call(*args, **options)
+        finally:
+            zappa.credentials_arn = own
+
+    return wrapped
 
 
 def _affordable(cli: Any, wanted: int | None) -> int | None:

@@ -67,6 +67,20 @@ def statements_of(role_arn: str) -> Iterator[dict[str, Any]]:
         yield from _statements(document)
 
 
+def trusts(role_arn: str, service: str) -> bool:
+    """Whether the role lets the service assume it."""
+    role = boto3.client("iam").get_role(RoleName=role_arn.rsplit("/", 1)[-1])["Role"]
+    return any(
+        statement["Effect"] == "Allow"
+        and service in _listed(statement.get("Principal", {}).get("Service", []))
+        for statement in _statements(role["AssumeRolePolicyDocument"])
+    )
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
 def _statements(document: Any) -> list[dict[str, Any]]:
     parsed = json.loads(document) if isinstance(document, str) else document
     found: list[dict[str, Any]] = parsed["Statement"]
@@ -81,5 +95,4 @@ def allows(statements: list[dict[str, Any]], action: str, resource: str) -> bool
 
 
 def _matches(patterns: str | list[str], value: str) -> bool:
-    every = [patterns] if isinstance(patterns, str) else patterns
-    return any(fnmatchcase(value, pattern) for pattern in every)
+    return any(fnmatchcase(value, pattern) for pattern in _listed(patterns))

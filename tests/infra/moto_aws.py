@@ -21,11 +21,14 @@ from typing import Any
 
 import boto3
 from flask import got_request_exception
+from moto.apigateway.models import Method
 from moto.awslambda import models as lambda_models
 from moto.awslambda import urls as lambda_urls
 from moto.awslambda.responses import LambdaResponse
 from moto.awslambda.utils import get_backend
 from moto.ec2.models.vpcs import VPCBackend
+from moto.events.exceptions import ValidationException
+from moto.events.models import EventsBackend
 from moto.iam.access_control import PermissionResult
 from moto.iam.models import Role
 from moto.rds.models import DBInstance
@@ -36,7 +39,10 @@ from moto.sesv2 import urls as ses_urls
 from moto.sesv2.responses import SESV2Response
 
 from local import aws_server
-from tests.infra import moto_resources  # noqa: F401 - moto finds them as subclasses
+from tests.infra import (
+    iam,
+    moto_resources,  # noqa: F401 - moto finds them as subclasses
+)
 from tests.infra.runtime import Environment, InitError
 
 _ATTEMPTS = 3
@@ -44,16 +50,18 @@ _ATTEMPTS = 3
 
 def patch() -> None:
     """Change moto where AWS does otherwise, each for the reason given."""
-    _mend_database()
-    _mend_functions()
+    _patch_database()
+    _patch_functions()
     lambda_models.LambdaFunction._invoke_lambda = _execute  # type: ignore
     notifications._invoke_awslambda = _deliver  # type: ignore
-    _mend_buckets()
+    _patch_buckets()
     # CloudFormation finds the order in which things can go; moto gives up on the first dependency.
     VPCBackend.delete_vpc = lambda self, vpc_id: self.vpcs.pop(vpc_id, None)  # type: ignore
     # moto enforces bucket policies without their conditions: "deny all that is not TLS" would deny all.
     FakeBucket.get_permission = lambda self, action, resource: PermissionResult.NEUTRAL  # type: ignore
-    _mend_roles()
+    _patch_roles()
+    _patch_schedules()
+    _patch_integrations()
     # The tests' way to click the link in AWS's mail.
     SESBackend.verify_email_identity = _verify  # type: ignore
     ses_urls.url_paths[r"{0}/v2/email/account$"] = SESV2Response.dispatch
@@ -64,7 +72,34 @@ def _verify(self: Any, address: str) -> None:
     self.email_identities[address].verified_for_sending_status = True
 
 
-def _mend_roles() -> None:
+def _patch_schedules() -> None:
+    """AWS refuses a rule with a role that EventBridge can't assume; moto takes any text for a role."""
+    put = EventsBackend.put_rule
+
+    def put_with_a_role_that_can_be_assumed(self: Any, *args: Any, **options: Any) -> Any:
+        role = options.get("role_arn")
+        if role and not iam.trusts(role, "events.amazonaws.com"):
+            raise ValidationException(
+                f"Provided role '{role}' cannot be assumed by principal 'events.amazonaws.com'."
+            )
+        return put(self, *args, **options)
+
+    EventsBackend.put_rule = put_with_a_role_that_can_be_assumed  # type: ignore
+
+
+def _patch_integrations() -> None:
+    """moto's CloudFormation forgets with which role API Gateway is to call a function."""
+    create = Method.create_from_cloudformation_json.__func__  # type: ignore
+
+    def create_with_role(cls: Any, name: str, template: Any, *args: Any, **options: Any) -> Any:
+        method = create(cls, name, template, *args, **options)
+        method.method_integration.credentials = template["Properties"]["Integration"]["Credentials"]
+        return method
+
+    Method.create_from_cloudformation_json = classmethod(create_with_role)  # type: ignore
+
+
+def _patch_roles() -> None:
     """moto's CloudFormation leaves a role's managed policies out, and can't delete a role that has any."""
     create = Role.create_from_cloudformation_json.__func__  # type: ignore
 
@@ -89,7 +124,7 @@ def _mend_roles() -> None:
     Role.delete_from_cloudformation_json = classmethod(delete_all)  # type: ignore
 
 
-def _mend_buckets() -> None:
+def _patch_buckets() -> None:
     """moto's CloudFormation forgets versioning, public access and encryption."""
     create = FakeBucket.create_from_cloudformation_json.__func__  # type: ignore
 
@@ -110,7 +145,7 @@ def _mend_buckets() -> None:
     FakeBucket.create_from_cloudformation_json = classmethod(create_all)  # type: ignore
 
 
-def _mend_database() -> None:
+def _patch_database() -> None:
     """moto's CloudFormation loses ManageMasterUserPassword and doesn't know the secret's ARN."""
     create = DBInstance.create_from_cloudformation_json.__func__  # type: ignore
     attribute = DBInstance.get_cfn_attribute
@@ -137,7 +172,7 @@ def _mend_database() -> None:
     )
 
 
-def _mend_functions() -> None:
+def _patch_functions() -> None:
     get, update, init = (
         lambda_models.LambdaFunction.get_configuration,
         lambda_models.LambdaFunction.update_configuration,

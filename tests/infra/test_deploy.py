@@ -250,7 +250,9 @@ def _output_secret(name: str) -> str:
 
 
 def _request(method: str, path: str, body: str = "", headers: dict[str, str] | None = None) -> Any:
-    """As API Gateway hands a request to the function."""
+    """As API Gateway hands a request to the function, if its integration's role lets it."""
+    if not _api_gateway_may_invoke(ADMIN):
+        return {"statusCode": 500, "body": '{"message": "Internal server error"}'}
     host = variables_of(ADMIN)["ALLOWED_HOSTS"]
     every = {
         "Host": host,
@@ -275,6 +277,24 @@ def _request(method: str, path: str, body: str = "", headers: dict[str, str] | N
             "body": body or None,
             "isBase64Encoded": False,
         },
+    )
+
+
+def _api_gateway_may_invoke(function: str) -> bool:
+    """Whether API Gateway can assume the role of each integration with the function, and invoke it so."""
+    client = boto3.client("apigateway")
+    integrations = [
+        client.get_integration(restApiId=api["id"], resourceId=resource["id"], httpMethod=method)
+        for api in client.get_rest_apis()["items"]
+        for resource in client.get_resources(restApiId=api["id"])["items"]
+        for method in resource.get("resourceMethods", {})
+    ]
+    arn = f"arn:aws:lambda:{iam.REGION}:{iam.ACCOUNT}:function:{function}"
+    roles = [each["credentials"] for each in integrations if f"{arn}/" in each.get("uri", "")]
+    return bool(roles) and all(
+        iam.trusts(role, "apigateway.amazonaws.com")
+        and iam.allows(list(iam.statements_of(role)), "lambda:InvokeFunction", arn)
+        for role in roles
     )
 
 
