@@ -16,7 +16,7 @@ from clients.importing.copy_text import CopyText
 from clients.reading.batch import Batch
 from clients.reading.reader import CsvReader
 
-_KEPT_KINDS = 10_000
+_KEPT_OUTCOMES = 1_000  # a file may hold any number of them, memory may not
 _HELD_BACK = 20  # rows that may be a footer
 
 Numbered = tuple[int, list[str]]
@@ -33,9 +33,13 @@ class ValidatedRows:
         self._text = CopyText(self._layout, reader.delimiter)
         self.read = 0  # rows, without blank lines and what else isn't a row
         self.rejected = 0
-        self.problem_counts: Counter[ProblemKind] = Counter()
+        self._outcomes: Counter[tuple[Problem, ...]] = (
+            Counter()
+        )  # rejected rows by all that is wrong with them
+        self._counted: Counter[ProblemKind] = Counter()  # without these
         self._repairs: Counter[tuple[str, str]] = Counter()
         self._skipped: dict[str, list[int]] = {}  # lines that are no rows, by why
+        self._least = self._layout.least
         self._footer: list[Numbered] = []
         self._last_row = 0  # line of the last row so far
         self.exhausted = False
@@ -48,6 +52,15 @@ class ValidatedRows:
     @property
     def valid(self) -> int:
         return self.read - self.rejected
+
+    @property
+    def problem_counts(self) -> Counter[ProblemKind]:
+        """Rows that have each kind of problem."""
+        counts = self._counted.copy()
+        for problems, rows in self._outcomes.items():
+            for problem in problems:
+                counts[problem.kind] += rows
+        return counts
 
     @property
     def notices(self) -> list[Statement]:
@@ -85,26 +98,34 @@ class ValidatedRows:
         text = self._text.of_block(batch, values)
         for row in sorted(doubtful):
             cells = [as_text(column[row]) for column in batch.columns]
-            text[row] = self._doubtful(lines[row], cells, doubtful[row], {n: values[n][row] for n in values})
+            text[row] = self._doubtful(lines[row], cells, doubtful[row], row, values)
         proven = len(lines) - len(doubtful)
         if proven:
             last = next(row for row in range(len(lines) - 1, -1, -1) if row not in doubtful)
             self._count(proven, lines[last])
         return text
 
-    def _doubtful(self, line: int, cells: list[str], doubtful: list[int], values: dict[int, str]) -> str:
+    def _doubtful(
+        self, line: int, cells: list[str], doubtful: list[int], row: int, values: dict[int, list[str]]
+    ) -> str:
         """A row of which some columns are not proven: the rules look at these."""
         if self._is_no_row(line, cells):
             return ""
-        problems, repairs = [], []
-        for n in doubtful:
-            column, feed = COLUMNS[n], self._layout.feeds[n]
-            checked = self._rules.check(column, feed.take(cells), default=feed.default)
-            values[n] = NOTHING if checked.value is None else _escaped(checked.value)
-            repairs += [(column.title, code) for code in checked.repairs]
-            if checked.problem:
-                problems.append(checked.problem)
-        return self._told(line, cells, tuple(problems), repairs, values)
+        checked = {
+            n: self._rules.check(
+                COLUMNS[n], self._layout.feeds[n].take(cells), default=self._layout.feeds[n].default
+            )
+            for n in doubtful
+        }
+        problems = tuple([each.problem for each in checked.values() if each.problem])
+        if problems:
+            return self._told(line, cells, problems, [], {})
+        stored = {n: column[row] for n, column in values.items()}
+        repairs = []
+        for n, each in checked.items():
+            stored[n] = NOTHING if each.value is None else _escaped(each.value)
+            repairs += [(COLUMNS[n].title, code) for code in each.repairs]
+        return self._told(line, cells, (), repairs, stored)
 
     def _look_closely(self, line: int, cells: list[str]) -> str:
         """A row that doesn't have as many cells as the header."""
@@ -131,9 +152,10 @@ class ValidatedRows:
             self._repairs.update(repairs)
             return self._text.of_valid(line, cells, values)
         self.rejected += 1
-        for problem in problems:
-            if problem.kind in self.problem_counts or len(self.problem_counts) < _KEPT_KINDS:
-                self.problem_counts[problem.kind] += 1
+        self._outcomes[problems] += 1
+        if len(self._outcomes) > _KEPT_OUTCOMES:
+            self._counted = self.problem_counts
+            self._outcomes.clear()
         return self._text.of_rejected(line, cells, problems)
 
     def _count(self, rows: int, last: int) -> None:
@@ -152,7 +174,7 @@ class ValidatedRows:
         if self._layout.is_header(cells):
             self._skip("header-repeated", [line])
             return True
-        if len(cells) < self._layout.least and not any("@" in cell for cell in cells):
+        if len(cells) < self._least and not any("@" in cell for cell in cells):
             if len(self._footer) == _HELD_BACK:
                 return False  # so many of them are no footer
             self._footer.append((line, cells))
